@@ -1,0 +1,102 @@
+//! What every control database must do.
+
+mod accounts;
+mod authenticator;
+mod copies;
+mod keys;
+pub(crate) mod outage;
+mod raw;
+mod schema;
+mod settings;
+
+use control::{Control, Options, Register, Registered};
+
+use crate::support::clock::TestClock;
+
+/// Where the suite gets empty databases.
+#[derive(Clone, Copy)]
+pub(crate) struct Backend<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) fresh: &'a dyn Fn() -> String,
+}
+
+impl Backend<'_> {
+    pub(crate) async fn open(&self) -> Control {
+        Control::open(&(self.fresh)()).await.unwrap()
+    }
+
+    pub(crate) async fn open_with_clock(&self) -> (Control, TestClock) {
+        let clock = TestClock::new();
+        let options = Options {
+            clock: clock.clock(),
+            ..Options::default()
+        };
+        (
+            Control::open_with(&(self.fresh)(), options).await.unwrap(),
+            clock,
+        )
+    }
+}
+
+pub(crate) fn registration(email: &str) -> Register {
+    Register {
+        name: "Ada".into(),
+        email: email.into(),
+        password: "correct horse".into(),
+        organization: Some("Analytical Engines".into()),
+        currency: None,
+        timezone: None,
+    }
+}
+
+pub(crate) async fn register(control: &Control, email: &str) -> Registered {
+    control.register(registration(email)).await.unwrap()
+}
+
+macro_rules! run_all {
+    ($backend:expr, $($module:ident :: $case:ident),* $(,)?) => {$(
+        // Shown when a case fails, to say which.
+        println!("{}: {}::{}", $backend.name, stringify!($module), stringify!($case));
+        $module::$case($backend).await;
+    )*};
+}
+
+pub(crate) async fn run(backend: Backend<'_>) {
+    run_all!(
+        backend,
+        accounts::registering_gives_an_owner_who_is_let_in,
+        accounts::an_address_has_one_account_whatever_its_case,
+        accounts::exactly_one_of_many_at_once_is_the_operator,
+        accounts::of_many_with_one_address_one_gets_it_and_nothing_is_left_of_the_others,
+        accounts::a_failed_first_registration_does_not_take_the_operators_place,
+        accounts::wrong_and_unknown_are_one_error_and_cost_one_hash,
+        accounts::sessions_expire_and_can_be_ended,
+        accounts::bad_values_name_their_field,
+        accounts::any_script_survives,
+        keys::a_key_is_shown_once_and_kept_as_a_hash,
+        keys::scopes_are_what_was_given,
+        keys::another_organization_cannot_touch_a_key,
+        keys::keys_expire,
+        keys::a_rotated_key_has_a_new_secret_and_the_old_one_is_dead,
+        keys::bad_keys_name_their_field,
+        keys::a_quota_is_kept_and_changed,
+        keys::a_days_quota_is_given_out_once,
+        authenticator::revocation_reaches_another_process_within_five_seconds,
+        authenticator::revocation_is_immediate_in_its_own_process,
+        authenticator::an_answer_does_not_outlive_the_key,
+        authenticator::many_at_once_ask_once,
+        authenticator::a_key_made_after_it_was_refused_is_let_in,
+        authenticator::garbage_is_refused,
+        authenticator::keys_of_the_configuration,
+        authenticator::last_uses_are_written_once_a_minute,
+        authenticator::a_hit_costs_less_than_a_microsecond,
+        settings::settings_have_defaults_and_keep_what_is_set,
+        settings::settings_belong_to_one_organization,
+        settings::bad_settings_are_refused,
+        copies::a_copy_is_put_back_on_either_database,
+        copies::a_broken_copy_changes_nothing,
+        schema::opening_again_finds_everything,
+        schema::many_processes_may_start_at_once,
+        schema::an_unknown_schema_is_refused,
+    );
+}

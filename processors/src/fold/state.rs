@@ -1,0 +1,255 @@
+//! What is known of one customer: a pure function of the records of its partition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use schemas::definition::NEW_TIER;
+use schemas::{Currency, Decimal, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::micros;
+
+/// Everything the fold knows of a customer. Kept compact in memory and as JSON in `customer_state.state`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of the last record folded in: generation << 48 | offset.
+    pub version: u64,
+    /// The profile as client events stated it. Shared, so that copying a state is cheap.
+    pub profile: Arc<Profile>,
+    /// Where the customer is in its life.
+    pub status: Status,
+    /// Why it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<StatusReason>,
+    /// Earliest `occurred_at` of its events.
+    #[serde(with = "micros")]
+    pub first_seen: Timestamp,
+    /// Latest `occurred_at` of its events.
+    #[serde(with = "micros")]
+    pub last_seen: Timestamp,
+    /// Latest `occurred_at` of its interactions.
+    #[serde(
+        with = "micros::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub last_contact: Option<Timestamp>,
+    /// `received_at` of its first event.
+    #[serde(with = "micros")]
+    pub created_at: Timestamp,
+    /// `received_at` of its last event in the log.
+    #[serde(with = "micros")]
+    pub updated_at: Timestamp,
+    /// Completed purchases of all currencies.
+    pub orders: u64,
+    /// Refunds of all currencies.
+    pub refunds: u64,
+    /// Money by currency, in the order the currencies were first used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub money: Vec<Money>,
+    /// Latest `occurred_at` of its orders.
+    #[serde(
+        with = "micros::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub last_order: Option<Timestamp>,
+    /// `order_id` of that order, where stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_order_id: Option<CompactString>,
+    /// Activity events.
+    pub activities: u64,
+    /// Interaction events.
+    pub interactions: u64,
+    /// Points and tier.
+    pub loyalty: Loyalty,
+    /// When a timer of this customer is due.
+    #[serde(
+        with = "micros::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub next_due: Option<Timestamp>,
+    /// Whether the follow-up the profile names is due.
+    #[serde(default)]
+    pub follow_up_due: bool,
+    /// Latest day (UTC, since 1970) with a bucket in `customer_days`: later days need no look-up.
+    pub latest_day: i32,
+}
+
+/// What came in and went back in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Money {
+    /// The currency.
+    pub currency: Currency,
+    /// Net revenue: refunds are taken off.
+    pub revenue: Decimal,
+    /// Money given back, positive.
+    pub refunds: Decimal,
+    /// Completed purchases.
+    pub orders: u64,
+}
+
+/// Profile fields and further attributes, each with its JSON as last stated.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// Fields of the user event that were stated and not cleared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<CompactString, Box<str>>,
+    /// Anything else that user events held.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<CompactString, Box<str>>,
+}
+
+impl Profile {
+    /// The JSON of a field.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(|json| &**json)
+    }
+
+    /// The text of a field that holds a string.
+    pub fn text(&self, name: &str) -> Option<CompactString> {
+        serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// Bytes held, roughly.
+    pub fn weight(&self) -> usize {
+        let bytes = |map: &BTreeMap<CompactString, Box<str>>| {
+            map.values().map(|json| json.len() + 64).sum::<usize>()
+        };
+        bytes(&self.fields) + bytes(&self.attributes)
+    }
+}
+
+/// Where a customer is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Known, has bought nothing.
+    Prospect,
+    /// Qualified by staff.
+    Lead,
+    /// Has bought something.
+    Active,
+    /// Deactivated by staff.
+    Inactive,
+}
+
+impl Status {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Prospect => "prospect",
+            Status::Lead => "lead",
+            Status::Active => "active",
+            Status::Inactive => "inactive",
+        }
+    }
+}
+
+/// Why a customer's status changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusReason {
+    /// Bought for the first time.
+    Converted,
+    /// Judged worth pursuing.
+    Qualified,
+    /// Lost.
+    Churned,
+    /// Switched off by staff.
+    Deactivated,
+}
+
+impl StatusReason {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StatusReason::Converted => "converted",
+            StatusReason::Qualified => "qualified",
+            StatusReason::Churned => "churned",
+            StatusReason::Deactivated => "deactivated",
+        }
+    }
+}
+
+/// Points and the tier they give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loyalty {
+    /// What was earned less what refunds took back, with its fraction, so that cents never get lost. May be negative.
+    pub earned: Decimal,
+    /// Whole points held, never below zero.
+    pub points: i64,
+    /// Name of the tier.
+    pub tier: CompactString,
+}
+
+impl State {
+    /// A customer at its first event.
+    pub fn new(occurred_at: Timestamp, received_at: Timestamp) -> Self {
+        Self {
+            version: 0,
+            profile: Arc::default(),
+            status: Status::Prospect,
+            status_reason: None,
+            first_seen: occurred_at,
+            last_seen: occurred_at,
+            last_contact: None,
+            created_at: received_at,
+            updated_at: received_at,
+            orders: 0,
+            refunds: 0,
+            money: Vec::new(),
+            last_order: None,
+            last_order_id: None,
+            activities: 0,
+            interactions: 0,
+            loyalty: Loyalty {
+                earned: Decimal::ZERO,
+                points: 0,
+                tier: CompactString::const_new(NEW_TIER),
+            },
+            next_due: None,
+            follow_up_due: false,
+            latest_day: i32::MIN,
+        }
+    }
+
+    /// Money in one currency.
+    pub fn money(&self, currency: Currency) -> Money {
+        let nothing = Money {
+            currency,
+            revenue: Decimal::ZERO,
+            refunds: Decimal::ZERO,
+            orders: 0,
+        };
+        self.money
+            .iter()
+            .find(|money| money.currency == currency)
+            .copied()
+            .unwrap_or(nothing)
+    }
+
+    pub(super) fn money_mut(&mut self, currency: Currency) -> &mut Money {
+        let index = match self
+            .money
+            .iter()
+            .position(|money| money.currency == currency)
+        {
+            Some(index) => index,
+            None => {
+                self.money.push(self.money(currency));
+                self.money.len() - 1
+            }
+        };
+        &mut self.money[index]
+    }
+
+    /// Bytes held, roughly, for bounding memory.
+    pub fn weight(&self) -> usize {
+        std::mem::size_of::<Self>()
+            + self.money.capacity() * std::mem::size_of::<Money>()
+            + self.profile.weight()
+    }
+}

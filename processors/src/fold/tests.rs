@@ -1,0 +1,291 @@
+use schemas::{
+    Currency, Define, Draft, Event, Kind, OrganizationId, ParseContext, Tier, Timestamp,
+};
+
+use super::*;
+
+const DAY: i64 = 86_400_000_000;
+
+fn event_at(kind: Kind, day: i64, stated: &str) -> Event {
+    let received_at = Timestamp::from_micros(30_000 * DAY);
+    let context = ParseContext {
+        received_at,
+        currency: Currency::USD,
+    };
+    let mut draft = Draft::parse(kind, stated, &context).unwrap();
+    draft.occurred_at = Timestamp::from_micros(day * DAY + 1);
+    draft.into_event(
+        OrganizationId::from_text("org_1"),
+        || "e".into(),
+        received_at,
+        "key".into(),
+        0,
+    )
+}
+
+/// Folds events of one customer, each a day after the other.
+fn folded(definitions: &Definitions, events: &[(Kind, &str)]) -> State {
+    let mut state: Option<State> = None;
+    for (day, (kind, stated)) in events.iter().enumerate() {
+        let event = event_at(*kind, day as i64, stated);
+        let state = state.get_or_insert_with(|| State::new(event.occurred_at, event.received_at));
+        apply(definitions, state, &event).unwrap();
+    }
+    state.unwrap()
+}
+
+const PURCHASE_10: (Kind, &str) = (
+    Kind::Purchase,
+    r#"{"customer_id":"c","amount":"10.00","order_id":"o-1"}"#,
+);
+
+#[test]
+fn the_later_in_the_log_wins_field_by_field_and_null_clears() {
+    let state = folded(
+        &Definitions::default(),
+        &[
+            (
+                Kind::User,
+                r#"{"customer_id":"c","name":"A","email":"a@example.org","vip":true,"colour":"red"}"#,
+            ),
+            (
+                Kind::User,
+                r#"{"customer_id":"c","name":"B \"x\"","email":null,"vip":null}"#,
+            ),
+        ],
+    );
+    assert_eq!(state.profile.text("name").unwrap(), "B \"x\"");
+    assert_eq!(state.profile.get("email"), None);
+    assert_eq!(
+        state
+            .profile
+            .attributes
+            .keys()
+            .map(|key| key.as_str())
+            .collect::<Vec<_>>(),
+        ["colour"]
+    );
+}
+
+#[test]
+fn a_first_order_converts_a_prospect() {
+    let prospect = folded(
+        &Definitions::default(),
+        &[(Kind::Activity, r#"{"customer_id":"c","name":"login"}"#)],
+    );
+    assert_eq!(
+        (prospect.status, prospect.activities),
+        (Status::Prospect, 1)
+    );
+    assert_eq!(prospect.loyalty.tier, "new");
+    let active = folded(&Definitions::default(), &[PURCHASE_10]);
+    assert_eq!(
+        (active.status, active.status_reason),
+        (Status::Active, Some(StatusReason::Converted))
+    );
+    assert_eq!(
+        (active.orders, active.last_order_id.as_deref()),
+        (1, Some("o-1"))
+    );
+    assert_eq!(active.loyalty.tier, "bronze");
+}
+
+#[test]
+fn refunds_are_no_orders_and_cancelled_counts_nowhere() {
+    let state = folded(
+        &Definitions::default(),
+        &[
+            PURCHASE_10,
+            (
+                Kind::Purchase,
+                r#"{"customer_id":"c","amount":"2.50","status":"refunded"}"#,
+            ),
+            (Kind::Purchase, r#"{"customer_id":"c","amount":"-1"}"#),
+            (
+                Kind::Purchase,
+                r#"{"customer_id":"c","amount":"99","status":"cancelled"}"#,
+            ),
+            (Kind::Purchase, r#"{"customer_id":"c","amount":"0.00"}"#),
+            (
+                Kind::Purchase,
+                r#"{"customer_id":"c","amount":"7","currency":"EUR"}"#,
+            ),
+        ],
+    );
+    let dollars = state.money(Currency::USD);
+    assert_eq!(
+        (
+            dollars.revenue.to_text(2),
+            dollars.refunds.to_text(2),
+            dollars.orders
+        ),
+        ("6.50".into(), "3.50".into(), 2)
+    );
+    assert_eq!((state.orders, state.refunds), (3, 2));
+    assert_eq!(
+        state
+            .money(Currency::parse("EUR").unwrap())
+            .revenue
+            .to_text(0),
+        "7"
+    );
+}
+
+#[test]
+fn points_derive_from_the_sum_so_that_cents_are_never_lost() {
+    let dime = (Kind::Purchase, r#"{"customer_id":"c","amount":"0.10"}"#);
+    let state = folded(&Definitions::default(), &[dime; 25]);
+    assert_eq!(state.loyalty.points, 2);
+    let refunded = (Kind::Purchase, r#"{"customer_id":"c","amount":"-50"}"#);
+    let state = folded(&Definitions::default(), &[PURCHASE_10, refunded]);
+    assert_eq!(
+        (state.loyalty.points, state.loyalty.earned.to_text(0)),
+        (0, "-40".to_owned())
+    );
+    let foreign = (
+        Kind::Purchase,
+        r#"{"customer_id":"c","amount":"10","currency":"EUR"}"#,
+    );
+    assert_eq!(
+        folded(&Definitions::default(), &[foreign]).loyalty.tier,
+        "new"
+    );
+}
+
+#[test]
+fn tiers_are_the_organizations() {
+    let large = |amount: &'static str| {
+        folded(&Definitions::default(), &[(Kind::Purchase, amount)])
+            .loyalty
+            .tier
+    };
+    for (stated, tier) in [
+        (r#"{"customer_id":"c","amount":"999.99"}"#, "bronze"),
+        (r#"{"customer_id":"c","amount":"1000"}"#, "silver"),
+        (r#"{"customer_id":"c","amount":"5000"}"#, "gold"),
+        (r#"{"customer_id":"c","amount":"10000"}"#, "platinum"),
+    ] {
+        assert_eq!(large(stated), tier);
+    }
+    let mut definitions = Definitions::default();
+    let organization = OrganizationId::from_text("org_1");
+    let tiers = vec![
+        Tier {
+            name: "plain".into(),
+            from: 0,
+        },
+        Tier {
+            name: "fine".into(),
+            from: 20,
+        },
+    ];
+    definitions
+        .define(&Define::Loyalty {
+            organization: organization.clone(),
+            tiers,
+            points_per_unit: 2,
+        })
+        .unwrap();
+    let state = folded(&definitions, &[PURCHASE_10]);
+    assert_eq!(
+        (state.loyalty.points, state.loyalty.tier.as_str()),
+        (20, "fine")
+    );
+    definitions
+        .define(&Define::Organization {
+            organization,
+            currency: Currency::parse("EUR").unwrap(),
+        })
+        .unwrap();
+    assert_eq!(folded(&definitions, &[PURCHASE_10]).loyalty.points, 0);
+}
+
+#[test]
+fn an_unknown_fold_stops() {
+    let mut definitions = Definitions::default();
+    assert!(definitions.define(&Define::Fold { version: 1 }).is_ok());
+    assert_eq!(
+        definitions.define(&Define::Fold { version: 2 }),
+        Err(UnknownFold { asked: 2 })
+    );
+}
+
+#[test]
+fn interactions_are_contacts_whenever_they_arrive() {
+    let interaction = r#"{"customer_id":"c","channel":"phone","kind":"call"}"#;
+    let mut state = State::new(Timestamp::default(), Timestamp::default());
+    for day in [5, 2] {
+        let delta = apply(
+            &Definitions::default(),
+            &mut state,
+            &event_at(Kind::Interaction, day, interaction),
+        )
+        .unwrap();
+        assert_eq!(
+            delta.unwrap().key,
+            DayKey {
+                day: day as i32,
+                currency: None
+            }
+        );
+    }
+    assert_eq!(state.last_contact.unwrap().day(), 5);
+    assert_eq!((state.interactions, state.latest_day), (2, 5));
+}
+
+#[test]
+fn a_follow_up_falls_due_once() {
+    let user = r#"{"customer_id":"c","next_follow_up":"2026-03-01T00:00:00Z"}"#;
+    let mut state = folded(&Definitions::default(), &[(Kind::User, user)]);
+    let due = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
+    assert_eq!(state.next_due, Some(due));
+    assert!(!tick(&mut state, due.plus_micros(-1)));
+    assert!(tick(&mut state, due) && state.follow_up_due);
+    assert!(!tick(&mut state, due.plus_micros(DAY)));
+    let moved = r#"{"customer_id":"c","next_follow_up":1893456000000}"#;
+    apply(
+        &Definitions::default(),
+        &mut state,
+        &event_at(Kind::User, 9, moved),
+    )
+    .unwrap();
+    assert!(!state.follow_up_due && state.next_due.is_some());
+    let cleared = r#"{"customer_id":"c","next_follow_up":null}"#;
+    apply(
+        &Definitions::default(),
+        &mut state,
+        &event_at(Kind::User, 9, cleared),
+    )
+    .unwrap();
+    assert_eq!(state.next_due, None);
+}
+
+#[test]
+fn buckets_count_a_record_once() {
+    let mut totals = DayTotals::default();
+    let add = DayTotals {
+        orders: 1,
+        revenue: schemas::Decimal::ONE,
+        ..DayTotals::default()
+    };
+    for version in [3, 3, 2, 4] {
+        totals.count(version, &add);
+    }
+    assert_eq!((totals.orders, totals.version), (2, 4));
+}
+
+#[test]
+fn a_state_is_the_same_after_storage() {
+    let state = folded(
+        &Definitions::default(),
+        &[
+            PURCHASE_10,
+            (
+                Kind::User,
+                r#"{"customer_id":"c","name":"N","next_follow_up":5,"x":{"y":[1]}}"#,
+            ),
+        ],
+    );
+    let stored = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&stored).unwrap(), state);
+}

@@ -1,0 +1,152 @@
+//! Rows of `customer_state`: columns for lists, and the fold's own state.
+
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, UInt16Array, UInt64Array};
+use arrow::error::ArrowError;
+use schemas::{Currency, CustomerRef, Timestamp, customer_key};
+
+use super::{Texts, batch, decimals, times, times_or_null};
+use crate::fold::{Profile, State};
+
+/// Builds rows of `customer_state`.
+#[derive(Debug, Default)]
+pub struct StateRows {
+    organizations: Texts,
+    customers: Texts,
+    versions: Vec<u64>,
+    buckets: Vec<u16>,
+    keys: Texts,
+    names: Texts,
+    emails: Texts,
+    phones: Texts,
+    companies: Texts,
+    types: Texts,
+    statuses: Texts,
+    cities: Texts,
+    countries: Texts,
+    tiers: Texts,
+    points: Vec<i64>,
+    orders: Vec<u64>,
+    revenue: Vec<i128>,
+    currencies: Texts,
+    first_seen: Vec<i64>,
+    last_seen: Vec<i64>,
+    last_contact: Vec<Option<i64>>,
+    last_order: Vec<Option<i64>>,
+    next_due: Vec<Option<i64>>,
+    created_at: Vec<i64>,
+    updated_at: Vec<i64>,
+    activities: Vec<u64>,
+    interactions: Vec<u64>,
+    states: Texts,
+}
+
+impl StateRows {
+    pub(super) fn len(&self) -> usize {
+        self.versions.len()
+    }
+
+    /// Adds a customer. `currency` is the organization's: the one `revenue` is in.
+    pub fn push(&mut self, customer: &CustomerRef, bucket: u16, currency: Currency, state: &State) {
+        self.organizations.push(customer.organization.as_str());
+        self.customers.push(&customer.customer_id);
+        self.versions.push(state.version);
+        self.buckets.push(bucket);
+        self.keys
+            .push(&customer_key(&customer.organization, &customer.customer_id));
+        self.profile(&state.profile);
+        self.statuses.push(state.status.as_str());
+        self.tiers.push(&state.loyalty.tier);
+        self.points.push(state.loyalty.points);
+        self.orders.push(state.orders);
+        self.revenue.push(state.money(currency).revenue.micros());
+        self.currencies.push(currency.as_str());
+        self.first_seen.push(state.first_seen.micros());
+        self.last_seen.push(state.last_seen.micros());
+        self.last_contact
+            .push(state.last_contact.map(Timestamp::micros));
+        self.last_order
+            .push(state.last_order.map(Timestamp::micros));
+        // Events keep to the times a table keeps, what a profile names need not.
+        self.next_due
+            .push(state.next_due.map(|due| due.kept().micros()));
+        self.created_at.push(state.created_at.micros());
+        self.updated_at.push(state.updated_at.micros());
+        self.activities.push(state.activities);
+        self.interactions.push(state.interactions);
+        self.states.push_with(|out| {
+            // Plain data with string keys always serialises.
+            let _ = serde_json::to_writer(out, state);
+        });
+    }
+
+    fn profile(&mut self, profile: &Profile) {
+        push_text(&mut self.names, profile, "name");
+        push_text(&mut self.emails, profile, "email");
+        push_text(&mut self.phones, profile, "phone");
+        push_text(&mut self.companies, profile, "company_name");
+        match profile.get("customer_type") {
+            // Two words of the sources for one thing.
+            Some(r#""corporate""#) => self.types.push("business"),
+            _ => push_text(&mut self.types, profile, "customer_type"),
+        }
+        let address = profile
+            .get("addresses")
+            .and_then(|json| serde_json::from_str::<Vec<serde_json::Value>>(json).ok());
+        let first = address.as_ref().and_then(|addresses| addresses.first());
+        let part = |name: &str| {
+            first
+                .and_then(|address| address.get(name))
+                .and_then(serde_json::Value::as_str)
+        };
+        self.cities.push(part("city").unwrap_or_default());
+        self.countries.push(part("country").unwrap_or_default());
+    }
+
+    pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        let counts = |values: Vec<u64>| Arc::new(UInt64Array::from(values));
+        batch(vec![
+            ("organization", self.organizations.finish()?, false),
+            ("customer", self.customers.finish()?, false),
+            ("version", counts(self.versions), false),
+            ("bucket", Arc::new(UInt16Array::from(self.buckets)), false),
+            ("customer_key", self.keys.finish()?, false),
+            ("name", self.names.finish()?, false),
+            ("email", self.emails.finish()?, false),
+            ("phone", self.phones.finish()?, false),
+            ("company_name", self.companies.finish()?, false),
+            ("customer_type", self.types.finish()?, false),
+            ("status", self.statuses.finish()?, false),
+            ("city", self.cities.finish()?, false),
+            ("country", self.countries.finish()?, false),
+            ("tier", self.tiers.finish()?, false),
+            ("points", Arc::new(Int64Array::from(self.points)), false),
+            ("orders", counts(self.orders), false),
+            ("revenue", decimals(self.revenue)?, false),
+            ("currency", self.currencies.finish()?, false),
+            ("first_seen", times(self.first_seen), false),
+            ("last_seen", times(self.last_seen), false),
+            ("last_contact", times_or_null(self.last_contact), true),
+            ("last_order", times_or_null(self.last_order), true),
+            ("next_due", times_or_null(self.next_due), true),
+            ("created_at", times(self.created_at), false),
+            ("updated_at", times(self.updated_at), false),
+            ("activities", counts(self.activities), false),
+            ("interactions", counts(self.interactions), false),
+            ("state", self.states.finish()?, false),
+        ])
+    }
+}
+
+/// A profile field that holds a string; empty where it is not stated.
+fn push_text(column: &mut Texts, profile: &Profile, name: &str) {
+    match profile.get(name) {
+        None => column.push(""),
+        // Most texts have nothing escaped: take them as they are.
+        Some(json) if json.len() >= 2 && !json.contains('\\') => {
+            column.push(&json[1..json.len() - 1])
+        }
+        Some(_) => column.push(&profile.text(name).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,8 @@
+//! What every handler takes in and gives back.
+
+pub(crate) mod as_of;
+pub(crate) mod body;
+pub(crate) mod caller;
+pub(crate) mod cursor;
+pub(crate) mod params;
+pub(crate) mod problem;

@@ -1,0 +1,123 @@
+//! Every route of this crate.
+
+use axum::Router;
+use axum::extract::Request;
+use schemas::{Problem, ProblemKind};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::Paths;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
+
+use crate::api::{App, QueryApi};
+use crate::metrics;
+use crate::openapi;
+use crate::routes::{
+    auth, customers, docs, forecasts, keys, recommendations, rejections, replay, reports, sql,
+    system,
+};
+
+type State = std::sync::Arc<App>;
+type Route = UtoipaMethodRouter<State>;
+
+/// Where everything is. Routes of [`unprefixed`] answer there too.
+pub(crate) const PREFIX: &str = "/api/v1";
+
+fn table() -> Vec<Route> {
+    vec![
+        routes!(auth::register),
+        routes!(auth::login),
+        routes!(auth::logout),
+        routes!(auth::me),
+        routes!(keys::create, keys::list),
+        routes!(keys::revoke, keys::update),
+        routes!(keys::update_any),
+        routes!(keys::rotate),
+        routes!(customers::list),
+        routes!(customers::show),
+        routes!(customers::summary),
+        routes!(recommendations::show),
+        routes!(reports::list),
+        routes!(reports::sales),
+        routes!(sql::query),
+        routes!(forecasts::show),
+        routes!(recommendations::list),
+        routes!(rejections::list),
+        routes!(rejections::show),
+        routes!(rejections::retry::one),
+        routes!(rejections::retry::many),
+        routes!(system::reconciliation),
+        routes!(system::back_up, system::backup),
+        routes!(replay::start, replay::show),
+    ]
+}
+
+/// What also answers without the prefix, where probes and scrapers look.
+fn unprefixed() -> Vec<Route> {
+    vec![
+        routes!(system::health),
+        routes!(system::ready),
+        routes!(system::metrics),
+    ]
+}
+
+fn add(router: Router<State>, prefix: &str, (_, paths, methods): Route) -> Router<State> {
+    paths.paths.keys().fold(router, |router, path| {
+        router.route(&format!("{prefix}{path}"), methods.clone())
+    })
+}
+
+/// The routes of one installation, below `/api/v1`; health, readiness, metrics and documentation also without prefix.
+///
+/// It has no fallback, so that it merges with other routers: give the whole one [`not_found`]. A slash at the end of a
+/// path is the server's to take off, for all routers at once.
+pub fn router(api: QueryApi) -> Router {
+    metrics::describe();
+    let document = openapi::openapi(&api.documents);
+    let app = App::new(api);
+    let mut router = Router::new();
+    for route in table() {
+        router = add(router, PREFIX, route);
+    }
+    for route in unprefixed() {
+        router = add(router, PREFIX, route.clone());
+        router = add(router, "", route);
+    }
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
+        .merge(docs::routes(&document).method_not_allowed_fallback(method_not_allowed))
+}
+
+/// Paths and schemas of every route, for the document.
+pub(crate) fn described() -> OpenApi {
+    let mut document = OpenApi::default();
+    let mut paths = Paths::new();
+    let mut components = utoipa::openapi::Components::new();
+    for (schemas, found, _) in table().into_iter().chain(unprefixed()) {
+        components.schemas.extend(schemas);
+        for (path, item) in found.paths {
+            paths.paths.insert(format!("{PREFIX}{path}"), item);
+        }
+    }
+    document.paths = paths;
+    document.components = Some(components);
+    document
+}
+
+/// The answer where a path has no such method.
+pub async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!(
+        "{} is not for this path; the header Allow names what is",
+        request.method()
+    );
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
+}
+
+/// The answer where no route is.
+pub async fn not_found(request: Request) -> Problem {
+    let path = request.uri().path();
+    let detail = format!(
+        "there is nothing at {path}; /docs of a process that serves the API lists what there is"
+    );
+    Problem::new(ProblemKind::NotFound, detail)
+}

@@ -1,0 +1,337 @@
+//! `/auth`: accounts and sessions.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use control::{ControlError, LoggedIn, Organization, Register, Registered, Role, Scopes, User};
+use schemas::{Control, Currency, Define, Problem, ProblemKind, Timestamp};
+use serde::Serialize;
+use stream::NewRecord;
+use utoipa::ToSchema;
+
+use crate::api::App;
+use crate::http::body::Fields;
+use crate::http::caller::Caller;
+use crate::http::params::Params;
+use crate::http::problem::control_problem;
+use crate::metrics;
+
+/// What registers an organization and its owner.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; its fields are read by name")]
+pub(crate) struct RegisterBody {
+    /// The owner's name.
+    name: String,
+    /// The owner's address; unique in the installation.
+    email: String,
+    /// 8 to 1024 characters.
+    password: String,
+    /// The organization's name; the owner's where absent.
+    organization: Option<String>,
+    /// ISO 4217; USD where absent.
+    currency: Option<String>,
+    /// An IANA name; UTC where absent.
+    timezone: Option<String>,
+}
+
+/// What logs in.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; its fields are read by name")]
+pub(crate) struct LoginBody {
+    /// The address the user registered with.
+    email: String,
+    /// The password in clear.
+    password: String,
+}
+
+/// An organization.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrganizationJson {
+    /// `org_…`.
+    id: String,
+    /// Its name, for people.
+    name: String,
+    /// ISO 4217.
+    currency: String,
+    /// IANA name.
+    timezone: String,
+    /// Whether it operates the installation.
+    operator: bool,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// A member of staff.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserJson {
+    /// `usr_…`.
+    id: String,
+    /// For people.
+    name: String,
+    /// The address to sign in with.
+    email: String,
+    /// What the user may do.
+    #[schema(value_type = String, example = "owner")]
+    role: Role,
+    /// When the user was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// A session that has begun.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionJson {
+    organization: OrganizationJson,
+    user: UserJson,
+    /// To be sent as `Authorization: Bearer …`.
+    token: String,
+    /// When the session ends by itself.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// Who is calling.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MeJson {
+    organization: Option<OrganizationJson>,
+    /// The member of staff; null for a key.
+    user: Option<UserJson>,
+    /// The key's id; null for a session.
+    key: Option<String>,
+    /// What the caller may do.
+    #[schema(value_type = Vec<String>)]
+    scopes: Scopes,
+}
+
+impl From<Organization> for OrganizationJson {
+    fn from(organization: Organization) -> Self {
+        Self {
+            id: organization.id.to_string(),
+            name: organization.name,
+            currency: organization.currency.to_string(),
+            timezone: organization.timezone,
+            operator: organization.operator,
+            created_at: organization.created_at,
+        }
+    }
+}
+
+impl From<User> for UserJson {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            name: user.name,
+            email: user.email,
+            role: user.role,
+            created_at: user.created_at,
+        }
+    }
+}
+
+impl From<Registered> for SessionJson {
+    fn from(registered: Registered) -> Self {
+        Self {
+            organization: registered.organization.into(),
+            user: registered.user.into(),
+            token: registered.token,
+            expires_at: registered.expires_at,
+        }
+    }
+}
+
+impl From<LoggedIn> for SessionJson {
+    fn from(session: LoggedIn) -> Self {
+        Self {
+            organization: session.organization.into(),
+            user: session.user.into(),
+            token: session.token,
+            expires_at: session.expires_at,
+        }
+    }
+}
+
+/// Tokens must not stay in caches.
+fn unstored(status: StatusCode, body: impl Serialize) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Tells every partition the organization's currency, in which the fold keeps the revenue of lists. Durable before the
+/// organization exists, so that no event of it can come first.
+async fn define_currency(app: &App, organization: &Organization) -> Result<(), Problem> {
+    let define = Define::Organization {
+        organization: organization.id.clone(),
+        currency: organization.currency,
+    };
+    let payload = Control::Define { define }.encode();
+    let records = (0..app.api.log.partitions())
+        .map(|partition| NewRecord {
+            partition,
+            payload: payload.clone(),
+            decoded: None,
+            trace: None,
+        })
+        .collect();
+    for answer in app.api.log.append(records).await {
+        if let Err(error) = answer {
+            tracing::warn!(%error, "the log did not take a definition; an organization was not registered");
+            let detail = "the log takes no records now; nothing was registered, try again";
+            return Err(Problem::new(ProblemKind::Unavailable, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Register an organization and its owner.
+#[utoipa::path(
+    post, path = "/auth/register", tag = "accounts", security(()),
+    request_body = RegisterBody,
+    responses((status = 201, description = "The organization, its owner and a first session", body = SessionJson))
+)]
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    params: Params,
+    mut body: Fields,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let currency = body.optional_text("currency")?;
+    let currency = currency
+        .map(|code| Currency::parse(&code))
+        .transpose()
+        .map_err(|error| {
+            Problem::new(ProblemKind::BadRequest, format!("currency: {error}"))
+                .field("currency")
+                .with("code", "unknown_currency".into())
+        })?;
+    let request = Register {
+        name: body.text("name")?,
+        email: body.text("email")?,
+        password: body.text("password")?,
+        organization: body.optional_text("organization")?,
+        currency,
+        timezone: body.optional_text("timezone")?,
+    };
+    body.finish()?;
+    let control = &app.api.control;
+    let registration = control.prepare_registration(request).await;
+    let registration = registration.map_err(control_problem)?;
+    define_currency(&app, registration.organization()).await?;
+    let registered = control.complete_registration(registration).await;
+    let registered = registered.map_err(control_problem)?;
+    Ok(unstored(StatusCode::CREATED, SessionJson::from(registered)))
+}
+
+/// Begin a session.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "accounts", security(()),
+    request_body = LoginBody,
+    responses((status = 200, description = "A session", body = SessionJson))
+)]
+pub(crate) async fn login(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    params: Params,
+    mut body: Fields,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let (email, password) = (body.text("email")?, body.text("password")?);
+    body.finish()?;
+    if let Some(seconds) = app.throttle.wait(&email, client, Instant::now()) {
+        metrics::login_throttled();
+        let detail = "too many failed log-ins; try again after the time in Retry-After";
+        return Err(Problem::new(ProblemKind::TooManyRequests, detail).retry_after(seconds));
+    }
+    match app.api.control.login(&email, &password).await {
+        Ok(session) => {
+            app.throttle.succeeded(&email, client);
+            Ok(unstored(StatusCode::OK, SessionJson::from(session)))
+        }
+        Err(error) => {
+            if matches!(error, ControlError::Credentials) {
+                app.throttle.failed(&email, client, Instant::now());
+            }
+            Err(control_problem(error))
+        }
+    }
+}
+
+/// End the session of this token.
+#[utoipa::path(
+    post, path = "/auth/logout", tag = "accounts",
+    responses((status = 204, description = "The session has ended"))
+)]
+pub(crate) async fn logout(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    if caller.principal.user.is_none() {
+        let detail = "only sessions end by logging out; revoke a key with DELETE /api-keys/{id}";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
+    let ended = app.api.control.logout(&caller.token.0).await;
+    ended.map_err(control_problem)?;
+    Ok((
+        StatusCode::NO_CONTENT,
+        [(header::CACHE_CONTROL, "no-store")],
+    )
+        .into_response())
+}
+
+/// Who is calling.
+#[utoipa::path(
+    get, path = "/auth/me", tag = "accounts",
+    responses((status = 200, description = "The caller", body = MeJson))
+)]
+pub(crate) async fn me(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let principal = &caller.principal;
+    let user = match &principal.user {
+        Some(id) => Some(
+            app.api
+                .control
+                .user(id)
+                .await
+                .map_err(control_problem)?
+                .into(),
+        ),
+        None => None,
+    };
+    let organization = match app.api.control.organization(&principal.organization).await {
+        Ok(organization) => Some(organization.into()),
+        // A key of the configuration may speak for no organization yet.
+        Err(ControlError::NotFound { .. }) => None,
+        Err(error) => return Err(control_problem(error)),
+    };
+    let me = MeJson {
+        organization,
+        user,
+        key: principal.key.as_ref().map(ToString::to_string),
+        scopes: principal.scopes,
+    };
+    Ok(unstored(StatusCode::OK, me))
+}
+
+/// Where the connection comes from, where the server says so.
+pub(crate) struct Client(Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(info.map(|ConnectInfo(address)| address.ip())))
+    }
+}

@@ -1,0 +1,13 @@
+//! The handlers, a file for each group of paths.
+
+pub(crate) mod auth;
+pub(crate) mod customers;
+pub(crate) mod docs;
+pub(crate) mod forecasts;
+pub(crate) mod keys;
+pub(crate) mod recommendations;
+pub(crate) mod rejections;
+pub(crate) mod replay;
+pub(crate) mod reports;
+pub(crate) mod sql;
+pub(crate) mod system;

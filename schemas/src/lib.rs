@@ -1,0 +1,36 @@
+//! The vocabulary of Millrace: events, log records, ids, positions, money, time and errors.
+//!
+//! Nothing here does I/O or reads a clock; what is "now" is passed in. Every other crate speaks in
+//! these types, and the published JSON Schemas and the Arrow schema are made from the same field
+//! tables that the parser reads (see [`field`]).
+
+pub mod arrow;
+pub mod crash;
+pub mod definition;
+pub mod error;
+pub mod event;
+pub mod field;
+pub mod ids;
+pub mod json;
+pub mod json_schema;
+pub mod money;
+pub mod position;
+pub mod problem;
+pub mod record;
+pub mod time;
+pub mod trace;
+
+pub use definition::{Define, Tier, default_tiers};
+pub use error::{Code, FieldError};
+pub use event::{
+    Activity, Body, Draft, Event, Interaction, Item, Kind, ParseContext, Purchase, Status, User,
+};
+pub use ids::{
+    BUCKETS, CustomerRef, KeyId, OrganizationId, UserId, bucket, customer_key, event_hash, who_hash,
+};
+pub use money::{Currency, Decimal};
+pub use position::{ParsePositionError, Position};
+pub use problem::{Problem, ProblemKind};
+pub use record::{Control, DecodeError, Record};
+pub use time::Timestamp;
+pub use trace::TraceContext;
