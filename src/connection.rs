@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, futures::OwnedNotified};
 use tokio::time::{Instant, Sleep};
@@ -41,6 +42,10 @@ pub(crate) struct Requests(Arc<Counts>);
 struct Counts {
     answered: AtomicU64,
     begun: AtomicU64,
+    /// Answers under way whose next piece waits for the client to take it.
+    offered: AtomicU64,
+    /// When a piece was last taken.
+    taken: Mutex<Option<Instant>>,
 }
 
 /// A request that is being answered, until its answer is through.
@@ -58,7 +63,29 @@ impl Requests {
     }
 
     fn busy(&self) -> bool {
-        self.0.answered.load(Ordering::Acquire) < self.begun()
+        self.answering() > 0
+    }
+
+    fn answering(&self) -> u64 {
+        let answered = self.0.answered.load(Ordering::Acquire);
+        self.begun().saturating_sub(answered)
+    }
+
+    /// Whether all that is under way waits for the client, and has for this time.
+    fn untaken(&self, time: Duration) -> bool {
+        self.0.offered.load(Ordering::Acquire) >= self.answering()
+            && (*self.0.taken.lock()).is_some_and(|taken| taken.elapsed() >= time)
+    }
+}
+
+impl Underway {
+    fn offer(&self) {
+        *self.0.taken.lock() = Some(Instant::now());
+        self.0.offered.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn taken(&self) {
+        self.0.offered.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -71,8 +98,29 @@ impl Drop for Underway {
 /// The body of an answer, which keeps its request under way.
 #[derive(Debug)]
 pub(crate) struct Held<B> {
-    pub(crate) body: B,
-    pub(crate) _underway: Underway,
+    body: B,
+    underway: Underway,
+    /// Whether the next piece waits for the client, and not the client for it.
+    offered: bool,
+}
+
+impl<B> Held<B> {
+    pub(crate) fn new(body: B, underway: Underway) -> Self {
+        underway.offer();
+        Self {
+            body,
+            underway,
+            offered: true,
+        }
+    }
+}
+
+impl<B> Drop for Held<B> {
+    fn drop(&mut self) {
+        if self.offered {
+            self.underway.taken();
+        }
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
@@ -83,7 +131,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if std::mem::take(&mut self.offered) {
+            self.underway.taken();
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.underway.offer();
+        self.offered = true;
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -191,6 +245,12 @@ impl<S> Timed<S> {
             ready!(self.timer.as_mut().poll(context));
             match self.phase {
                 Phase::Headers => return Poll::Ready(late("headers", "headers came too slowly")),
+                // A stream that its client gives no window blocks no socket.
+                Phase::Busy
+                    if self.http2 == Some(true) && self.requests.untaken(self.patience.idle) =>
+                {
+                    return Poll::Ready(late("untaken", "its answer was not read"));
+                }
                 // Looked at again: the end of an answer does not always wake the one who reads.
                 Phase::Busy => self.enter(Phase::Busy, now + SPARE_AFTER),
                 Phase::Idle if now < self.idle_until => {
@@ -376,6 +436,19 @@ mod tests {
         tokio::time::sleep(SPARE_AFTER * 2).await;
         assert!(!read.is_finished(), "a request is under way");
         drop(request);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_nobody_reads_ends_but_none_that_is_being_made() {
+        let (mut client, read) = Client::connect(EVER, SHORT);
+        client.stream.write_all(b"PRI * HTTP/2.0").await.unwrap();
+        let making = client.requests.begin();
+        let offered = Held::new(String::from("text"), client.requests.begin());
+        tokio::time::sleep(SPARE_AFTER * 2 + SHORT).await;
+        assert!(!read.is_finished(), "one is being made");
+        drop(making);
+        assert_eq!(read.await.unwrap(), "its answer was not read");
+        drop(offered);
     }
 
     #[tokio::test]

@@ -1,18 +1,21 @@
 //! The roles: each opens what it needs, runs until it is asked to stop, and leaves nothing undone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
 use axum::Router;
 use processors::Processor;
+use query_api::Readiness;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use warehouse::{Access, Embedded, HttpAuth, Warehouse as _, serve_clickhouse};
+use warehouse::{Access, Embedded, HttpAuth, Params, Warehouse as _, clickhouse_router};
 
 use crate::assemble::{Parts, warehouse_options};
-use crate::config::{Config, without_password};
+use crate::config::{Config, Http, without_password};
 use crate::operations::operations;
 use crate::{serve as http, telemetry};
 
@@ -69,6 +72,7 @@ pub(crate) async fn serve(config: Config) -> Result<()> {
 
 /// The embedded warehouse, for roles on other machines and for BI tools.
 pub(crate) async fn warehouse(config: Config) -> Result<()> {
+    let metrics = telemetry::metrics()?;
     let listener = bind(&config.listen).await?;
     let settings = &config.clickhouse_http;
     if settings.password.is_empty() && !listener.local_addr()?.ip().is_loopback() {
@@ -87,9 +91,43 @@ pub(crate) async fn warehouse(config: Config) -> Result<()> {
     let shutdown = CancellationToken::new();
     cancel_on_signal(shutdown.clone())?;
     tracing::info!(listen = %listener.local_addr()?, "serving the warehouse");
-    serve_clickhouse(engine.clone(), listener, auth, shutdown.cancelled_owned()).await?;
+    let ready = Arc::new(WarehouseReady {
+        engine: engine.clone(),
+        stop: shutdown.clone(),
+    });
+    let router = clickhouse_router(engine.clone(), auth).merge(operations(ready, metrics));
+    let drained = http::run(listener, router, &as_clickhouse(&config.http), shutdown).await;
     engine.close().await;
+    if !drained {
+        bail!("some statements had not finished in time; their senders have no answer");
+    }
     Ok(())
+}
+
+/// The bounds of a listener, as wide as clients of ClickHouse are used to: it takes parameters in URLs, and an insert may
+/// be sent for as long as its rows are made.
+fn as_clickhouse(http: &Http) -> Http {
+    Http {
+        header_bytes: http.header_bytes.max(1 << 20),
+        body_seconds: http.body_seconds.max(300),
+        ..http.clone()
+    }
+}
+
+struct WarehouseReady {
+    engine: Arc<Embedded>,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl Readiness for WarehouseReady {
+    async fn ready(&self) -> Result<(), String> {
+        if self.stop.is_cancelled() {
+            return Err("it has been asked to end; send statements elsewhere".to_owned());
+        }
+        let answer = self.engine.query("SELECT 1", &Params::new()).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 /// Binds before anything is opened, so that a port in use is said at once.

@@ -194,12 +194,7 @@ async fn answer(
     } else if !response.status().is_success() && !asks_first {
         unread::discard(rest).await;
     }
-    Ok(response.map(|body| {
-        Body::new(Held {
-            body,
-            _underway: underway,
-        })
-    }))
+    Ok(response.map(|body| Body::new(Held::new(body, underway))))
 }
 
 /// Who is calling: behind proxies of our own, the one that the outermost of them has seen.

@@ -51,6 +51,7 @@ impl Place {
         let url = |scheme: &str, name: &str| format!("{scheme}:{}", folder.join(name).display());
         let options = stream::Options {
             partitions: PARTITIONS,
+            append_timeout: Duration::from_secs(60),
             ..stream::Options::default()
         };
         let log = stream::open(&url("file", "log"), &options).await.unwrap();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use control::{Allowance, Authenticator, Control};
 use schemas::{Position, Problem, ProblemKind, Timestamp};
 use stream::Log;
+use tokio::sync::Semaphore;
 use warehouse::Warehouse;
 use warehouse::archive::Archive;
 
@@ -168,6 +169,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     /// For statements that clients write: however long those take, reports have their turn.
     pub(crate) statements: Engine,
+    /// Turns of those who read payloads of rejections, which may be large.
+    pub(crate) payloads: Semaphore,
     pub(crate) throttle: Throttle,
     pub(crate) recommenders: Recommenders,
 }
@@ -178,6 +181,7 @@ impl App {
         Arc::new(Self {
             engine: Engine::new(limits, 2),
             statements: Engine::new(limits, 2),
+            payloads: Semaphore::new(2),
             throttle: Throttle::new(limits.login_failures, limits.login_window),
             recommenders: Recommenders::new(limits.recommenders, limits.recommender_age),
             api,

@@ -58,8 +58,11 @@ async fn put(
 ) -> Result<()> {
     let storage = storage_options(config, &config.archive);
     let target = Archive::place_of(&config.archive, &storage)?;
-    make_room(&target, control, warehouse.as_ref(), options.replace).await?;
-    for table in &manifest.tables {
+    let kept = || {
+        let tables = manifest.tables.iter();
+        tables.filter(|table| !processors::replay::is_aside(&table.name))
+    };
+    for table in kept() {
         let here = tables::columns(warehouse.as_ref(), &table.name).await?;
         if here != table.columns {
             bail!(
@@ -70,13 +73,12 @@ async fn put(
         }
     }
 
+    make_room(&target, control, warehouse.as_ref(), options.replace).await?;
     archive(manifest, place, &target).await?;
     tell(format!("archive: {} rows", manifest.archive.rows));
     // The commit point last: what is cut off before it is a warehouse in which nothing is applied.
-    let (progress, others): (Vec<_>, Vec<_>) = manifest
-        .tables
-        .iter()
-        .partition(|table| table.name == tables::PROGRESS);
+    let (progress, others): (Vec<_>, Vec<_>) =
+        kept().partition(|table| table.name == tables::PROGRESS);
     for table in others.into_iter().chain(progress) {
         tables::import(manifest, place, warehouse.as_ref(), table)
             .await

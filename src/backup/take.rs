@@ -48,6 +48,9 @@ pub(crate) async fn take(parts: &Parts, place: &Place, tell: Tell<'_>) -> Result
 
     let warehouse = parts.warehouse.as_ref();
     for table in tables::names(warehouse).await? {
+        if processors::replay::is_aside(&table) {
+            continue;
+        }
         let rows = tables::export(&mut manifest, place, warehouse, &table)
             .await
             .with_context(|| format!("the table {table} cannot be copied"))?;

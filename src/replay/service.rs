@@ -72,7 +72,9 @@ impl Replays {
         let shown = begun.shown();
         let place = self.place.clone();
         tokio::spawn(async move {
-            let result = replay(&place, &options, &told).await;
+            // In a task of its own: what panics there ends this replay, and not the ones to come.
+            let task = tokio::spawn(async move { replay(&place, &options, &told).await });
+            let result = task.await.unwrap_or_else(|error| Err(error.into()));
             match &result {
                 Ok(report) if report.is_clean() => {
                     tracing::info!(

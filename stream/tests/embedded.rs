@@ -364,7 +364,10 @@ async fn child_appends_with_little_space() {
     if std::env::var(CHILD_FILE_LIMIT).is_err() {
         return;
     }
-    let mut options = options();
+    let mut options = Options {
+        append_timeout: Duration::from_secs(6),
+        ..options()
+    };
     // The journal may reach the limit before its memtable is written out.
     options.embedded.segment_bytes = 256 << 20;
     let log = stream::open(&format!("file:{folder}"), &options)

@@ -143,6 +143,8 @@ impl TestApp {
             &format!("embedded.library={}", libchdb().display()),
         ]);
         command.args(["--set", &format!("operator.key={OPERATOR}")]);
+        // A machine that stands still for a while is no reason to answer 503; tests of that have settings of their own.
+        command.args(["--set", "stream.append_seconds=60"]);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -230,7 +232,17 @@ impl TestApp {
     pub async fn settled_within(&self, time: Duration) -> Result<Value, String> {
         let started = Instant::now();
         loop {
-            let found = self.reconciliation().await;
+            let operator = self.operator();
+            let asked = operator.request(Method::GET, "/admin/reconciliation");
+            let found = match operator.try_send(asked).await {
+                Ok(answer) if answer.status == 200 => answer.json,
+                Ok(answer) if answer.status == 503 && started.elapsed() < time => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+                Ok(answer) => return Err(format!("it answers {}: {}", answer.status, answer.json)),
+                Err(error) => return Err(format!("it does not answer: {error}")),
+            };
             let settled = found["partitions"].as_array().is_some_and(|partitions| {
                 partitions
                     .iter()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -18,6 +18,8 @@ use crate::money::{micros, text};
 const SENDERS: u64 = 3;
 /// How long what was sent may take to be applied and archived.
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+/// How long a client that is told to finish goes on with what it has begun.
+const FINISHES_WITHIN: Duration = Duration::from_secs(120);
 /// Events whose receipts are asked for one by one.
 const RECEIPTS: usize = 100;
 
@@ -90,7 +92,16 @@ impl Sender {
         while !stop.load(Ordering::Relaxed) {
             let batch = self.batch();
             let body: String = batch.iter().map(line).collect();
+            let mut told = None;
             while !self.taken(&body, batch.len()).await {
+                // The ledger must know what became of it, but nobody waits for ever.
+                if stop.load(Ordering::Relaxed) {
+                    let told = *told.get_or_insert_with(Instant::now);
+                    assert!(
+                        told.elapsed() < FINISHES_WITHIN,
+                        "what was begun is not taken any more"
+                    );
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             progress.fetch_add(batch.len(), Ordering::Relaxed);

@@ -88,6 +88,18 @@ impl Walk {
         }
     }
 
+    /// Waits until it has ended by itself.
+    async fn ended(&mut self) {
+        while !self.app.has_ended() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What is to be said of one that has ended by itself.
+    fn no_further(&self) -> String {
+        format!("it goes no further: {}", self.app.last_messages())
+    }
+
     async fn through_all_points(mut self) {
         for point in Point::ALL {
             self.die_at(*point).await;
@@ -130,19 +142,37 @@ async fn noticed(step: Step, point: Point, power: bool) -> String {
     walk.down(point).await;
     walk.app.crash_no_more();
     walk.app.spawn();
-    let started = walk.app.wait_ready().await;
-    // What the processor finds out ends it a little later.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    if started.is_err() || walk.app.has_ended() {
+    if walk.app.wait_ready().await.is_err() {
         load.abandon();
-        return format!("it goes no further: {}", walk.app.last_messages());
+        return walk.no_further();
     }
-    load.wait_for(500).await;
-    walk.ledger.add(load.finish().await);
+    let going_on = async {
+        load.wait_for(500).await;
+        // What the processor finds out ends it a little later.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    tokio::select! {
+        () = walk.ended() => {
+            load.abandon();
+            return walk.no_further();
+        }
+        () = going_on => {}
+    }
+    let sent = tokio::select! {
+        () = walk.ended() => return walk.no_further(),
+        sent = load.finish() => sent,
+    };
+    walk.ledger.add(sent);
     let kept = walk
         .ledger
         .kept(&walk.app, &walk.key, Duration::from_secs(10));
-    kept.await.expect_err("nothing was noticed")
+    let difference = kept.await.expect_err("nothing was noticed");
+    // It may be that it does not answer because it is just ending.
+    let ended = tokio::time::timeout(Duration::from_secs(2), walk.ended()).await;
+    match ended {
+        Ok(()) => walk.no_further(),
+        Err(_) => difference,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,6 @@ mod table;
 
 pub use embedded::{Embedded, close_embedded};
 pub use error::WarehouseError;
-pub use http::{Access, HttpAuth, serve_clickhouse};
+pub use http::{Access, HttpAuth, clickhouse_router, decoders};
 pub use params::{Params, Value};
 pub use port::{MAX_BLOCK_ROWS, Options, Rows, Warehouse, open};

@@ -110,10 +110,12 @@ async fn measure(
         process::own_cpu_seconds()? - own,
     );
     let events = sent.events as f64;
+    // The system counts in ticks, of which a short run may have none.
+    let per_cpu = events / cpu.max(0.01);
     Ok(vec![
         ("events_per_s", events / sent.seconds),
         ("requests_per_s", sent.requests as f64 / sent.seconds),
-        ("events_per_cpu_s", events / cpu),
+        ("events_per_cpu_s", per_cpu),
         ("cpu_us_per_event", cpu * 1e6 / events),
         ("p50_ms", quantile(&sent.latencies, 0.5)),
         ("p99_ms", quantile(&sent.latencies, 0.99)),

@@ -184,11 +184,14 @@ impl Customers {
             .values()
             .map(|slot| self.cycle.wrapping_sub(slot.last_used))
             .collect();
+        let Some(youngest) = ages.len().checked_sub(1) else {
+            return;
+        };
         ages.sort_unstable_by(|a, b| b.cmp(a));
         // An eighth more than needed, so that the next cycles need not look again.
         let share = (self.bytes - limit).saturating_add(limit / 8) as f64 / self.bytes as f64;
-        let count = ((ages.len() as f64 * share).ceil() as usize).clamp(1, ages.len());
-        let threshold = ages[count - 1];
+        let count = (ages.len() as f64 * share).ceil() as usize;
+        let threshold = ages[count.saturating_sub(1).min(youngest)];
         let (mut left, cycle) = (count, self.cycle);
         let mut freed = 0;
         self.slots.retain(|_, slot| {
@@ -201,5 +204,9 @@ impl Customers {
             !forget
         });
         self.bytes = self.bytes.saturating_sub(freed);
+        debug_assert_eq!(
+            self.bytes,
+            self.slots.values().map(Slot::weight).sum::<usize>()
+        );
     }
 }

@@ -280,8 +280,10 @@ impl Engine {
         match slot {
             Some(slot) => {
                 let due_before = slot.state.next_due;
-                let profile_changed = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile);
-                let sizes = profile_changed.then(|| (slot.state.weight(), state.weight()));
+                // Weighing a profile walks its texts; most events change none.
+                let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
+                    || slot.state.money.len() != state.money.len();
+                let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {
                     self.customers.resized(before, after);

@@ -249,7 +249,7 @@ impl State {
     /// Bytes held, roughly, for bounding memory.
     pub fn weight(&self) -> usize {
         std::mem::size_of::<Self>()
-            + self.money.capacity() * std::mem::size_of::<Money>()
+            + self.money.len() * std::mem::size_of::<Money>()
             + self.profile.weight()
     }
 }

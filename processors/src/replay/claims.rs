@@ -6,22 +6,21 @@ use warehouse::{Params, Warehouse};
 
 use super::ReplayError;
 use super::report::{Difference, MOST_DIFFERENCES};
-use super::shadow::SUFFIX;
 use crate::store::columns::{numbers, texts};
 
 /// Claims of a week that the live table lacks. Only claims that the shadow made are asked for: those of rejected events
 /// are in the live table alone.
-fn lacking(what: &str) -> String {
+fn lacking(suffix: &str, what: &str) -> String {
     format!(
-        "{what} FROM event_ids{SUFFIX} WHERE toMonday(received_at) = toDate({{monday:Int32}}) AND (id, who) NOT IN \
+        "{what} FROM event_ids{suffix} WHERE toMonday(received_at) = toDate({{monday:Int32}}) AND (id, who) NOT IN \
          (SELECT id, who FROM event_ids WHERE toMonday(received_at) = toDate({{monday:Int32}}))"
     )
 }
 
 /// The weeks that the shadow has claims of.
-async fn mondays(warehouse: &dyn Warehouse) -> Result<Vec<i32>, ReplayError> {
+async fn mondays(warehouse: &dyn Warehouse, suffix: &str) -> Result<Vec<i32>, ReplayError> {
     let sql =
-        format!("SELECT DISTINCT toInt32(toMonday(received_at)) AS monday FROM event_ids{SUFFIX}");
+        format!("SELECT DISTINCT toInt32(toMonday(received_at)) AS monday FROM event_ids{suffix}");
     let mut found = Vec::new();
     for batch in warehouse.query(&sql, &Params::new()).await? {
         found.extend_from_slice(numbers::<Int32Type>(&batch, "monday")?.values());
@@ -30,11 +29,14 @@ async fn mondays(warehouse: &dyn Warehouse) -> Result<Vec<i32>, ReplayError> {
 }
 
 /// Events whose claims are missing.
-pub(super) async fn missing(warehouse: &dyn Warehouse) -> Result<Vec<Difference>, ReplayError> {
+pub(super) async fn missing(
+    warehouse: &dyn Warehouse,
+    suffix: &str,
+) -> Result<Vec<Difference>, ReplayError> {
     let mut found = Vec::new();
-    for monday in mondays(warehouse).await? {
-        let sql =
-            lacking("SELECT generation, partition, offset") + &format!(" LIMIT {MOST_DIFFERENCES}");
+    for monday in mondays(warehouse, suffix).await? {
+        let sql = lacking(suffix, "SELECT generation, partition, offset")
+            + &format!(" LIMIT {MOST_DIFFERENCES}");
         for batch in warehouse
             .query(&sql, &Params::new().with("monday", monday))
             .await?
@@ -86,9 +88,12 @@ async fn describe(
 }
 
 /// Adds what is missing. A claim that is there already stays what it is.
-pub(super) async fn add_missing(warehouse: &dyn Warehouse) -> Result<(), ReplayError> {
-    for monday in mondays(warehouse).await? {
-        let sql = lacking("INSERT INTO event_ids SELECT *");
+pub(super) async fn add_missing(
+    warehouse: &dyn Warehouse,
+    suffix: &str,
+) -> Result<(), ReplayError> {
+    for monday in mondays(warehouse, suffix).await? {
+        let sql = lacking(suffix, "INSERT INTO event_ids SELECT *");
         warehouse
             .execute(&sql, &Params::new().with("monday", monday))
             .await?;

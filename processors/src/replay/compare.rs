@@ -1,7 +1,7 @@
 //! Live state and shadow side by side, in the order of their keys: which rows differ, and in which fields.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use arrow::datatypes::{UInt16Type, UInt64Type};
 use schemas::position::version;
@@ -10,7 +10,6 @@ use warehouse::{Params, Warehouse};
 
 use super::rebuild::Cut;
 use super::report::Difference;
-use super::shadow::SUFFIX;
 use super::{ReplayError, report};
 use crate::prepare::CustomerKey;
 use crate::store::columns::{numbers, texts, unreadable};
@@ -55,19 +54,18 @@ impl Key {
     }
 }
 
-/// Rows with the versions they were seen at.
-pub(super) type Keys = HashMap<Key, u64>;
-
 /// What is compared.
 pub(super) struct Frame<'a> {
+    /// Behind the names of the shadow's tables.
+    pub(super) suffix: &'a str,
     pub(super) generation: u32,
     pub(super) partitions: u32,
     /// How far the shadow is.
     pub(super) cut: &'a Cut,
+    /// How far the log is.
+    pub(super) ends: Cut,
     /// Only these customers, if not all.
     pub(super) only: Option<&'a HashSet<CustomerKey>>,
-    /// Rows that were ahead of the shadow at the last look.
-    pub(super) before: &'a Keys,
 }
 
 /// What was found.
@@ -79,7 +77,7 @@ pub(super) struct Compared {
     /// Rows that differ beyond those that are told field by field.
     pub(super) hidden: u64,
     /// Rows that have gone on and are not compared.
-    pub(super) moved: Keys,
+    pub(super) moved: Vec<Key>,
 }
 
 /// Compares everything in the frame.
@@ -101,7 +99,7 @@ async fn compare_table(
     found: &mut Compared,
 ) -> Result<(), ReplayError> {
     let mut live = Side::new(warehouse, table, "");
-    let mut shadow = Side::new(warehouse, table, SUFFIX);
+    let mut shadow = Side::new(warehouse, table, frame.suffix);
     loop {
         live.fill().await?;
         shadow.fill().await?;
@@ -130,10 +128,8 @@ async fn compare_table(
         if table == &TABLES[0] {
             found.customers += 1;
         }
-        if let Some(row) = live.as_ref().filter(|row| frame.is_ahead(row))
-            && frame.before.get(&key) != Some(&row.version)
-        {
-            found.moved.insert(key, row.version);
+        if live.as_ref().is_some_and(|row| frame.is_ahead(row)) {
+            found.moved.push(key);
             continue;
         }
         let same =
@@ -142,18 +138,22 @@ async fn compare_table(
             continue;
         }
         match found.differences.len() < report::MOST_DIFFERENCES {
-            true => explain(warehouse, &key, &mut found.differences).await?,
+            true => explain(warehouse, frame.suffix, &key, &mut found.differences).await?,
             false => found.hidden += 1,
         }
     }
 }
 
 impl Frame<'_> {
-    /// Whether a live row has gone beyond what the shadow holds.
+    /// Whether a live row has gone beyond what the shadow holds, by a record of the log: state is written before the
+    /// commit point, so that a cycle that was cut off leaves such rows until its records are applied again.
     fn is_ahead(&self, row: &Row) -> bool {
         let partition = u32::from(row.bucket) % self.partitions;
-        let next = self.cut.get(&partition).copied().unwrap_or(0);
-        row.version >= version(self.generation, next)
+        let next = |cut: &Cut| {
+            let next = cut.get(&partition).copied().unwrap_or(0);
+            version(self.generation, next)
+        };
+        (next(self.cut)..next(&self.ends)).contains(&row.version)
     }
 }
 
@@ -168,14 +168,14 @@ struct Row {
 struct Side<'a> {
     warehouse: &'a dyn Warehouse,
     table: &'static Table,
-    suffix: &'static str,
+    suffix: &'a str,
     rows: VecDeque<Row>,
     after: Option<Vec<String>>,
     done: bool,
 }
 
 impl<'a> Side<'a> {
-    fn new(warehouse: &'a dyn Warehouse, table: &'static Table, suffix: &'static str) -> Self {
+    fn new(warehouse: &'a dyn Warehouse, table: &'static Table, suffix: &'a str) -> Self {
         Self {
             warehouse,
             table,
@@ -247,11 +247,12 @@ type Fields = BTreeMap<String, Box<RawValue>>;
 /// Adds the fields by which a row differs.
 async fn explain(
     warehouse: &dyn Warehouse,
+    suffix: &str,
     key: &Key,
     out: &mut Vec<Difference>,
 ) -> Result<(), ReplayError> {
     let live = fields(warehouse, key, "").await?;
-    let shadow = fields(warehouse, key, SUFFIX).await?;
+    let shadow = fields(warehouse, key, suffix).await?;
     let mut found = Vec::new();
     match (&live, &shadow) {
         (Some(live), Some(shadow)) => differences("", live, shadow, &mut found),

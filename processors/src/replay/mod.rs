@@ -4,8 +4,9 @@
 //! is compared is as of the same positions: customers that go on meanwhile are looked at again. A switch is made only
 //! while no processor owns a partition: this process's own stands still, and the replay joins the group of processors
 //! and waits until it owns every partition itself. Then it folds the rest, checks that it has folded exactly the events
-//! that were counted, and replaces the tables; who gets the partitions next reads them anew. A process that was stopped
-//! all that time without being ended can still write what it had folded before: stop such a process before a switch.
+//! that were counted, and replaces the tables, during which it hands over nothing; who gets the partitions next reads
+//! them anew. A process that was stopped all that time without being ended can still write what it had folded before:
+//! stop such a process before a switch.
 
 mod claims;
 mod compare;
@@ -35,10 +36,12 @@ use crate::error::ProcessorError;
 use crate::handle::Handle;
 use crate::prepare::CustomerKey;
 use crate::store::{StoreError, columns};
-use compare::{Compared, Keys, compare};
+use compare::{Compared, compare};
 use exclusive::Exclusive;
 use rebuild::{Cut, Rebuild};
 pub use report::{Difference, PartitionReport, Phase, Progress, Report};
+use shadow::Shadow;
+pub use shadow::is_aside;
 use source::Source;
 
 /// What a replay works with.
@@ -133,6 +136,11 @@ pub enum ReplayError {
         "other processors own partitions of this log; stop them, switch, and start them again (the live state is as it was)"
     )]
     Busy,
+    /// Somebody applied records while the tables were replaced.
+    #[error(
+        "a processor applied records while the state was replaced; replay with a switch once more (what the state was is in customer_state_replaced and customer_days_replaced)"
+    )]
+    Overtaken,
     /// What was folded is not what was counted.
     #[error(
         "partition {partition} of generation {generation} counted {counted} events and the replay found {folded}; look at /admin/reconciliation before anything is replaced"
@@ -156,6 +164,7 @@ pub enum ReplayError {
 }
 
 /// One generation of the log, as far as it is applied.
+#[derive(Clone)]
 struct Generation {
     number: u32,
     partitions: u32,
@@ -200,10 +209,11 @@ pub fn replay<'a>(
         Some(_) => 0,
     };
     progress.send_modify(|progress| progress.begin(total));
-    shadow::create(&*place.warehouse).await?;
-    let result = run(place, options, &generations, only, progress, &mut report).await;
-    if let Err(error) = shadow::drop_all(&*place.warehouse).await {
-        tracing::warn!(%error, "the tables of a replay are still there; the next one takes them away");
+    let suffix = shadow::create(&*place.warehouse).await?;
+    let task = Task { place, options, suffix: &suffix };
+    let result = task.run(&generations, only, progress, &mut report).await;
+    if let Err(error) = shadow::drop_all(&*place.warehouse, &suffix).await {
+        tracing::warn!(%error, "the tables of a replay are still there; drop those whose names end with {suffix}");
     }
     result?;
     report.seconds = begun.elapsed().as_secs_f64();
@@ -211,79 +221,146 @@ pub fn replay<'a>(
 }.boxed()
 }
 
-async fn run(
-    place: &Place,
-    options: &Options,
-    generations: &[Generation],
-    only: Option<Arc<HashSet<CustomerKey>>>,
-    progress: &watch::Sender<Progress>,
-    report: &mut Report,
-) -> Result<(), ReplayError> {
-    let (mut last, mut folded) = (None, 0);
-    for generation in generations {
-        if let Some((rebuild, before)) = last.take() {
-            finish(rebuild, before, only.is_none()).await?;
+/// A replay under way.
+struct Task<'a> {
+    place: &'a Place,
+    options: &'a Options,
+    /// Behind the names of the shadow's tables.
+    suffix: &'a Arc<str>,
+}
+
+impl Task<'_> {
+    async fn run(
+        &self,
+        generations: &[Generation],
+        only: Option<Arc<HashSet<CustomerKey>>>,
+        progress: &watch::Sender<Progress>,
+        report: &mut Report,
+    ) -> Result<(), ReplayError> {
+        let (warehouse, whole) = (&*self.place.warehouse, only.is_none());
+        let (mut last, mut folded) = (None, 0);
+        for generation in generations {
+            if let Some((rebuild, before)) = last.take() {
+                finish(rebuild, before, whole).await?;
+            }
+            let mut rebuild = self.start(generation, only.clone()).await?;
+            let _following = follow(&rebuild, progress);
+            rebuild.reach(&generation.cut).await?;
+            folded += rebuild.events();
+            progress.send_modify(|progress| progress.folded(folded));
+            last = Some((rebuild, generation));
         }
-        let mut rebuild = start(place, options, generation, only.clone()).await?;
-        let _following = follow(&rebuild, progress);
-        rebuild.reach(&generation.cut).await?;
-        folded += rebuild.events();
-        progress.send_modify(|progress| progress.folded(folded));
-        last = Some((rebuild, generation));
-    }
-    let Some((mut rebuild, generation)) = last else {
-        return Ok(());
-    };
-    report.folded = folded;
-    report.events_per_second = progress.borrow().events_per_second;
-    progress.send_modify(|progress| progress.phase = Phase::Comparing);
-    let mut cut = generation.cut.clone();
-    let mut looked_at = only.map(|only| (*only).clone());
-    let mut before = Keys::new();
-    for round in 0..ROUNDS {
-        let frame = compare::Frame {
-            generation: generation.number,
-            partitions: generation.partitions,
-            cut: &cut,
-            only: looked_at.as_ref(),
-            before: &before,
+        let Some((mut rebuild, generation)) = last else {
+            return Ok(());
         };
-        let Compared {
-            customers,
-            differences,
-            moved,
-            hidden,
-        } = compare(&*place.warehouse, &frame).await?;
-        if round == 0 {
-            report.customers = customers;
+        report.folded = folded;
+        report.events_per_second = progress.borrow().events_per_second;
+        progress.send_modify(|progress| progress.phase = Phase::Comparing);
+        let only = only.map(|only| (*only).clone());
+        let reached = self
+            .compare(&mut rebuild, generation.clone(), only, report)
+            .await?;
+        let missing = claims::missing(warehouse, self.suffix).await?;
+        report.add(missing, 0);
+        if !self.options.switch || report.is_clean() {
+            return finish(rebuild, &reached, whole).await;
         }
-        report.add(differences, hidden);
-        report.moved = moved.len() as u64;
-        if moved.is_empty() {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
-        looked_at = Some(moved.keys().map(compare::Key::customer).collect());
-        before = moved;
-        cut = now(place, generation.number).await?.cut;
-        rebuild.reach(&cut).await?;
-    }
-    let missing = claims::missing(&*place.warehouse).await?;
-    report.add(missing, 0);
-    if !options.switch || report.is_clean() {
-        return rebuild.finish().await;
+        progress.send_modify(|progress| progress.phase = Phase::Switching);
+        self.switch(rebuild, generation.number).await?;
+        report.switched = true;
+        Ok(())
     }
 
-    progress.send_modify(|progress| progress.phase = Phase::Switching);
-    let exclusive = Exclusive::take(&place.log, &options.group, place.processor.as_ref()).await?;
-    let end = now(place, generation.number).await?;
-    rebuild.reach(&end.cut).await?;
-    finish(rebuild, &end, true).await?;
-    claims::add_missing(&*place.warehouse).await?;
-    exclusive.check()?;
-    switch::swap(&*place.warehouse).await?;
-    report.switched = true;
-    Ok(())
+    /// Compares, and looks again at what went on meanwhile. Returns how far the shadow is then.
+    async fn compare(
+        &self,
+        rebuild: &mut Rebuild,
+        mut reached: Generation,
+        mut looked_at: Option<HashSet<CustomerKey>>,
+        report: &mut Report,
+    ) -> Result<Generation, ReplayError> {
+        for round in 0..ROUNDS {
+            let frame = compare::Frame {
+                suffix: self.suffix,
+                generation: reached.number,
+                partitions: reached.partitions,
+                cut: &reached.cut,
+                ends: self.ends(&reached).await?,
+                only: looked_at.as_ref(),
+            };
+            let Compared {
+                customers,
+                differences,
+                moved,
+                hidden,
+            } = compare(&*self.place.warehouse, &frame).await?;
+            if round == 0 {
+                report.customers = customers;
+            }
+            report.add(differences, hidden);
+            report.moved = moved.len() as u64;
+            if moved.is_empty() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            looked_at = Some(moved.iter().map(compare::Key::customer).collect());
+            reached = now(self.place, reached.number).await?;
+            rebuild.reach(&reached.cut).await?;
+        }
+        Ok(reached)
+    }
+
+    /// Where the log of a generation ends: no row comes from beyond.
+    async fn ends(&self, generation: &Generation) -> Result<Cut, ReplayError> {
+        if self.place.log.generation() != generation.number {
+            return Ok(generation.cut.clone());
+        }
+        let bounds = self.place.log.bounds().await?;
+        Ok(bounds
+            .iter()
+            .map(|bounds| (bounds.partition, bounds.end))
+            .collect())
+    }
+
+    /// Folds what is left and puts the shadow in the place of the live state.
+    async fn switch(&self, mut rebuild: Rebuild, generation: u32) -> Result<(), ReplayError> {
+        let (place, warehouse) = (self.place, &*self.place.warehouse);
+        let exclusive =
+            Exclusive::take(&place.log, &self.options.group, place.processor.as_ref()).await?;
+        let end = now(place, generation).await?;
+        rebuild.reach(&end.cut).await?;
+        finish(rebuild, &end, true).await?;
+        claims::add_missing(warehouse, self.suffix).await?;
+        switch::keep(warehouse).await?;
+        let _still = exclusive.keep().await?;
+        if now(place, generation).await?.cut != end.cut {
+            return Err(ReplayError::Busy);
+        }
+        switch::swap(warehouse, self.suffix).await?;
+        match now(place, generation).await?.cut == end.cut {
+            true => Ok(()),
+            false => Err(ReplayError::Overtaken),
+        }
+    }
+
+    async fn start(
+        &self,
+        generation: &Generation,
+        only: Option<Arc<HashSet<CustomerKey>>>,
+    ) -> Result<Rebuild, ReplayError> {
+        let place = self.place;
+        let present = place.log.generation() == generation.number;
+        let source = Source {
+            generation: generation.number,
+            partitions: generation.partitions,
+            log: present.then(|| place.log.clone()),
+            warehouse: place.warehouse.clone(),
+            snapshot: place.archive.snapshot().await?,
+            only,
+        };
+        let shadow = Shadow::new(place.warehouse.clone(), self.suffix.clone());
+        Ok(Rebuild::start(source, shadow, self.options.state_bytes))
+    }
 }
 
 /// Ends a rebuild, once it has folded what was counted.
@@ -302,25 +379,6 @@ async fn finish(rebuild: Rebuild, generation: &Generation, whole: bool) -> Resul
         }
     }
     Ok(())
-}
-
-async fn start(
-    place: &Place,
-    options: &Options,
-    generation: &Generation,
-    only: Option<Arc<HashSet<CustomerKey>>>,
-) -> Result<Rebuild, ReplayError> {
-    let present = place.log.generation() == generation.number;
-    let source = Source {
-        generation: generation.number,
-        partitions: generation.partitions,
-        log: present.then(|| place.log.clone()),
-        warehouse: place.warehouse.clone(),
-        snapshot: place.archive.snapshot().await?,
-        only,
-    };
-    let warehouse = place.warehouse.clone();
-    Ok(Rebuild::start(source, warehouse, options.state_bytes))
 }
 
 /// Tells how far a rebuild is, until the guard is dropped.

@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use warehouse::Warehouse;
 
 use super::ReplayError;
 use super::shadow::Shadow;
@@ -42,7 +41,7 @@ pub(super) struct Rebuild {
 
 impl Rebuild {
     /// Begins with nothing folded.
-    pub(super) fn start(source: Source, warehouse: Arc<dyn Warehouse>, state_bytes: usize) -> Self {
+    pub(super) fn start(source: Source, shadow: Shadow, state_bytes: usize) -> Self {
         let (cut, cuts) = watch::channel(Cut::new());
         let (batches, inbox) = mpsc::channel(QUEUE);
         let (folded, progress) = watch::channel(BTreeMap::new());
@@ -56,7 +55,7 @@ impl Rebuild {
         let wiring = Wiring {
             log: Arc::new(log) as Arc<dyn Log>,
             group: "replay".to_owned(),
-            store: Arc::new(Shadow::new(warehouse)),
+            store: Arc::new(shadow),
             observer: Arc::new(Following(folded)),
             limits: driver::Limits {
                 max_events: 100_000,

@@ -1,4 +1,7 @@
 //! The shadow: the tables of state beside the live ones, and the store that the rebuild writes them through.
+//!
+//! Every replay has a shadow of its own, with the time it began in the names of its tables: what runs in other
+//! processes does not meet it, and what was cut off is known by its age.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +10,18 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use warehouse::{Params, Warehouse, WarehouseError};
 
+use super::ReplayError;
 use crate::engine::{Found, Needs, Progress, StoredState};
 use crate::rows::Table;
+use crate::store::columns::texts;
 use crate::store::{Scope, Store, StoreError, StoredClaim, StoredDefinition, WarehouseStore};
 
-/// Behind the names of the shadow's tables.
-pub(super) const SUFFIX: &str = "_replay";
+/// Behind the names of a shadow's tables, before the time it began.
+const MARK: &str = "_replay_";
 /// Behind the names of the tables that keep what a switch has replaced.
 pub(super) const REPLACED: &str = "_replaced";
+/// No replay takes so long: microseconds after which a shadow is one that was left.
+const LEFT_AFTER: i64 = 7 * 24 * 3600 * 1_000_000;
 
 const TABLES: [Table; 4] = [
     Table::CustomerState,
@@ -23,24 +30,58 @@ const TABLES: [Table; 4] = [
     Table::Progress,
 ];
 
-/// Makes the shadow's tables, empty and like the live ones of now.
-pub(super) async fn create(warehouse: &dyn Warehouse) -> Result<(), WarehouseError> {
-    drop_all(warehouse).await?;
+/// Whether a table is a shadow or what a switch has replaced: no part of the state, and rebuilt or spare.
+pub fn is_aside(table: &str) -> bool {
+    table.ends_with(REPLACED) || began(table).is_some()
+}
+
+/// When the replay began whose shadow a table belongs to, in microseconds.
+fn began(table: &str) -> Option<i64> {
+    let (live, time) = table.split_once(MARK)?;
+    let known = TABLES.iter().any(|table| table.name() == live);
+    i64::from_str_radix(time, 16).ok().filter(|_| known)
+}
+
+/// Makes tables that are empty and like the live ones of now. Returns what is behind their names.
+pub(super) async fn create(warehouse: &dyn Warehouse) -> Result<Arc<str>, ReplayError> {
+    let now = chrono::Utc::now().timestamp_micros();
+    drop_left(warehouse, now).await?;
+    let suffix: Arc<str> = format!("{MARK}{now:x}").into();
     for table in TABLES {
         let name = table.name();
-        let sql = format!("CREATE TABLE {name}{SUFFIX} AS {name}");
+        let sql = format!("CREATE TABLE {name}{suffix} AS {name}");
         warehouse.execute(&sql, &Params::new()).await?;
+    }
+    Ok(suffix)
+}
+
+/// Takes a shadow away.
+pub(super) async fn drop_all(
+    warehouse: &dyn Warehouse,
+    suffix: &str,
+) -> Result<(), WarehouseError> {
+    for table in TABLES {
+        drop_table(warehouse, &format!("{}{suffix}", table.name())).await?;
     }
     Ok(())
 }
 
-/// Takes the shadow away.
-pub(super) async fn drop_all(warehouse: &dyn Warehouse) -> Result<(), WarehouseError> {
-    for table in TABLES {
-        let sql = format!("DROP TABLE IF EXISTS {}{SUFFIX} SYNC", table.name());
-        warehouse.execute(&sql, &Params::new()).await?;
+/// Takes away what replays have left that were cut off long ago.
+async fn drop_left(warehouse: &dyn Warehouse, now: i64) -> Result<(), ReplayError> {
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase()";
+    for batch in warehouse.query(sql, &Params::new()).await? {
+        for table in texts(&batch, "name")?.iter().flatten() {
+            if began(table).is_some_and(|began| now - began > LEFT_AFTER) {
+                drop_table(warehouse, table).await?;
+            }
+        }
     }
     Ok(())
+}
+
+async fn drop_table(warehouse: &dyn Warehouse, table: &str) -> Result<(), WarehouseError> {
+    let sql = format!("DROP TABLE IF EXISTS {table} SYNC");
+    warehouse.execute(&sql, &Params::new()).await
 }
 
 /// The store of a rebuild, which begins with nothing and is never handed over.
@@ -48,8 +89,8 @@ pub(super) async fn drop_all(warehouse: &dyn Warehouse) -> Result<(), WarehouseE
 pub(super) struct Shadow(WarehouseStore);
 
 impl Shadow {
-    pub(super) fn new(warehouse: Arc<dyn Warehouse>) -> Self {
-        Self(WarehouseStore::beside(warehouse, SUFFIX))
+    pub(super) fn new(warehouse: Arc<dyn Warehouse>, suffix: Arc<str>) -> Self {
+        Self(WarehouseStore::beside(warehouse, suffix))
     }
 }
 
@@ -116,5 +157,25 @@ impl Store for Shadow {
 
     async fn run(&self, work: Box<dyn FnOnce() + Send>) {
         self.0.run(work).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_aside_is_known_by_its_name() {
+        assert!(is_aside("customer_state_replay_64a1b2c3d4e5f"));
+        assert!(is_aside("customer_days_replaced"));
+        for live in [
+            "customer_state",
+            "progress",
+            "events",
+            "game_replay_sessions",
+        ] {
+            assert!(!is_aside(live), "{live}");
+        }
+        assert_eq!(began("progress_replay_ff"), Some(255));
     }
 }

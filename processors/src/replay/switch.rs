@@ -4,39 +4,52 @@ use arrow::datatypes::UInt64Type;
 use warehouse::{Params, Warehouse};
 
 use super::ReplayError;
-use super::shadow::{REPLACED, SUFFIX};
+use super::shadow::REPLACED;
 use crate::store::columns::numbers;
 
 /// Days before state, as everywhere: a state never names what its days lack.
 const TABLES: [&str; 2] = ["customer_days", "customer_state"];
 
-/// Replaces the live state. What it was is kept beside it until the next switch.
+/// Keeps the live state beside itself until the next switch. What takes time happens here.
+pub(super) async fn keep(warehouse: &dyn Warehouse) -> Result<(), ReplayError> {
+    for table in TABLES {
+        execute(
+            warehouse,
+            format!("DROP TABLE IF EXISTS {table}{REPLACED} SYNC"),
+        )
+        .await?;
+        execute(
+            warehouse,
+            format!("CREATE TABLE {table}{REPLACED} AS {table}"),
+        )
+        .await?;
+        replace(warehouse, &format!("{table}{REPLACED}"), table).await?;
+    }
+    Ok(())
+}
+
+/// Replaces the live state by a shadow.
 ///
 /// Only for who owns every partition. Parts are linked, not copied, and a table changes in one step. Should it end
 /// between the two tables, the next replay finds and mends what differs.
-pub(super) async fn swap(warehouse: &dyn Warehouse) -> Result<(), ReplayError> {
-    let run = |sql: String| async move { warehouse.execute(&sql, &Params::new()).await };
+pub(super) async fn swap(warehouse: &dyn Warehouse, suffix: &str) -> Result<(), ReplayError> {
     for table in TABLES {
-        run(format!("DROP TABLE IF EXISTS {table}{REPLACED} SYNC")).await?;
-        run(format!("CREATE TABLE {table}{REPLACED} AS {table}")).await?;
-        // Replacing by or of nothing is refused by ClickHouse, as it would lose everything by mistake.
-        if rows(warehouse, table).await? > 0 {
-            run(format!(
-                "ALTER TABLE {table}{REPLACED} REPLACE PARTITION tuple() FROM {table}"
-            ))
-            .await?;
-        }
-        match rows(warehouse, &format!("{table}{SUFFIX}")).await? {
-            0 => run(format!("TRUNCATE TABLE {table}")).await?,
-            _ => {
-                run(format!(
-                    "ALTER TABLE {table} REPLACE PARTITION tuple() FROM {table}{SUFFIX}"
-                ))
-                .await?;
-            }
-        }
+        replace(warehouse, table, &format!("{table}{suffix}")).await?;
     }
     Ok(())
+}
+
+async fn replace(warehouse: &dyn Warehouse, table: &str, by: &str) -> Result<(), ReplayError> {
+    // Replacing by nothing is refused by ClickHouse, as it would lose everything by mistake.
+    let sql = match rows(warehouse, by).await? {
+        0 => format!("TRUNCATE TABLE {table}"),
+        _ => format!("ALTER TABLE {table} REPLACE PARTITION tuple() FROM {by}"),
+    };
+    execute(warehouse, sql).await
+}
+
+async fn execute(warehouse: &dyn Warehouse, sql: String) -> Result<(), ReplayError> {
+    Ok(warehouse.execute(&sql, &Params::new()).await?)
 }
 
 async fn rows(warehouse: &dyn Warehouse, table: &str) -> Result<u64, ReplayError> {

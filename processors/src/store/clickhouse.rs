@@ -23,7 +23,7 @@ use crate::rows::Table;
 pub struct WarehouseStore {
     warehouse: Arc<dyn Warehouse>,
     /// Behind the names of the tables of state, claims and progress. Statements have @ in its place.
-    suffix: &'static str,
+    suffix: Arc<str>,
 }
 
 impl From<WarehouseError> for StoreError {
@@ -40,17 +40,17 @@ impl WarehouseStore {
     pub fn new(warehouse: Arc<dyn Warehouse>) -> Self {
         Self {
             warehouse,
-            suffix: "",
+            suffix: "".into(),
         }
     }
 
     /// A store whose tables of state, claims and progress have this behind their names, beside the live ones.
-    pub(crate) fn beside(warehouse: Arc<dyn Warehouse>, suffix: &'static str) -> Self {
+    pub(crate) fn beside(warehouse: Arc<dyn Warehouse>, suffix: Arc<str>) -> Self {
         Self { warehouse, suffix }
     }
 
     fn named(&self, sql: &str) -> String {
-        sql.replace('@', self.suffix)
+        sql.replace('@', &self.suffix)
     }
 
     pub(super) async fn query(

@@ -361,16 +361,18 @@ impl Store for SimStore {
     }
 }
 
-/// Nobody follows.
+/// Follows nothing, and is in a hurry now and then: how long a cycle gathers is chance, not the time of this machine.
 #[derive(Debug)]
-pub(crate) struct Nobody;
+pub(crate) struct Hurried {
+    pub(crate) world: Shared,
+}
 
-impl Observer for Nobody {
+impl Observer for Hurried {
     fn assigned(&self, _: u32, _: Option<Progress>, _: u64) {}
     fn lost(&self, _: &[u32]) {}
     fn committed(&self, _: &Arc<Cycle>) {}
     fn due(&self, _: u32, _: Option<Timestamp>) {}
     fn hurried(&self) -> bool {
-        false
+        self.world.lock().random.percent(40)
     }
 }

@@ -104,6 +104,7 @@ pub(super) async fn the_state_comes_out_again(
         partitions: PARTITIONS,
         retention_age: Duration::from_millis(100),
         retention_interval: Duration::from_millis(50),
+        append_timeout: Duration::from_secs(60),
         ..stream::Options::default()
     };
     place.log = open_log(folder, "log", options).await;
@@ -147,6 +148,7 @@ pub(super) async fn the_state_comes_out_again(
     let options = stream::Options {
         partitions: 2,
         generation: 2,
+        append_timeout: Duration::from_secs(60),
         ..stream::Options::default()
     };
     place.log = open_log(folder, "log-2", options).await;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -140,6 +141,7 @@ async fn start() -> Installation {
     .unwrap();
     let options = stream::Options {
         partitions: PARTITIONS,
+        append_timeout: Duration::from_secs(60),
         ..stream::Options::default()
     };
     let log = stream::open(&format!("file:{}", path("log")), &options)

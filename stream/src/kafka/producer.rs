@@ -313,15 +313,14 @@ fn append_error(error: &KafkaError, bytes: usize, limit: usize) -> AppendError {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
             AppendError::TooLarge { bytes, limit }
         }
+        Some(RDKafkaErrorCode::InvalidRecord) => AppendError::Refused { reason },
+        // What an operator has set up and sets right says nothing about the record.
         Some(
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::InvalidTopic
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::PolicyViolation,
-        ) => AppendError::Refused { reason },
-        Some(
-            RDKafkaErrorCode::QueueFull
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::QueueFull
             | RDKafkaErrorCode::PurgeQueue
             | RDKafkaErrorCode::NotEnoughReplicas
             | RDKafkaErrorCode::UnknownTopicOrPartition

@@ -7,6 +7,8 @@ mod changes;
 
 #[path = "../../../fuzz/targets/bodies.rs"]
 mod bodies;
+#[path = "../../../fuzz/targets/clickhouse.rs"]
+mod clickhouse;
 #[path = "../../../fuzz/targets/records.rs"]
 mod records;
 #[path = "../../../fuzz/targets/texts.rs"]
@@ -22,7 +24,7 @@ use changes::Changes;
 /// Inputs of one target; `DECODER_INPUTS` asks for more.
 const INPUTS: u64 = 100_000;
 /// No input of these sizes takes milliseconds: what takes this long grows faster than its input.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The files of a target's corpus, in the order of their names.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -63,6 +65,11 @@ fn try_all(target: &str, check: fn(&[u8])) {
 #[test]
 fn bodies_of_requests() {
     try_all("bodies", bodies::check);
+}
+
+#[test]
+fn requests_of_clickhouses_clients() {
+    try_all("clickhouse", clickhouse::check);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use crate::driver::Pace;
-use crate::inject::{clients, clock, embedded, members, overload, processes, servers};
+use crate::inject::{broken, clients, clock, embedded, members, overload, processes, servers};
 use crate::run::{Injected, Run};
 use crate::table::Row;
 
@@ -137,6 +137,10 @@ async fn whole_table(full: bool, wanted: &[String]) -> bool {
     }
     if chosen("embedded, disk full", false) {
         rows.push(embedded::disk_full(full).await);
+        tell(&rows);
+    }
+    if chosen("control: replays taken for duplicates", false) {
+        rows.push(broken::claims(PACE).await);
         tell(&rows);
     }
     table::print(&rows)

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use tests::{Caller, forget_settings, last_lines, libchdb, millrace, resume, stop, terminate};
+use tests::{
+    Caller, crashable, forget_settings, last_lines, libchdb, millrace, resume, stop, terminate,
+};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
@@ -16,6 +18,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 pub(crate) struct Process {
     /// For example `process-2`.
     pub(crate) name: String,
+    program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     listen: String,
@@ -46,6 +49,7 @@ impl Process {
         }
         Self {
             name: name.to_owned(),
+            program: millrace(),
             arguments,
             environment: Vec::new(),
             ready_at: match role {
@@ -62,6 +66,11 @@ impl Process {
     /// `HOST:PORT`.
     pub(crate) fn listen(&self) -> &str {
         &self.listen
+    }
+
+    /// Another program from its next start on: the variant that does as tests ask.
+    pub(crate) fn run_crashable(&mut self) {
+        self.program = crashable();
     }
 
     /// A variable of its environment, from its next start on.
@@ -82,7 +91,9 @@ impl Process {
             .unwrap();
         // The system kills it when this process is gone, however it ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(millrace());
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&self.program);
         forget_settings(&mut command);
         command
             .args(&self.arguments)

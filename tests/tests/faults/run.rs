@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) rng: StdRng,
     /// The whole, with the durations that were asked for; otherwise a short one.
     pub(crate) full: bool,
+    /// How long it is given to come to rest.
+    pub(crate) settles_within: Duration,
     log: LogView,
     before: Totals,
     poisoner: tokio::task::JoinHandle<()>,
@@ -80,6 +82,7 @@ impl Run {
             lag,
             rng: StdRng::seed_from_u64(SEED),
             full,
+            settles_within: SETTLES_WITHIN,
             log: LogView::default(),
             before: Totals::default(),
             poisoner,
@@ -137,6 +140,7 @@ impl Run {
             rejections: now.rejections - before.rejections.min(now.rejections),
             notes,
             wrong,
+            caught: false,
         }
     }
 
@@ -144,7 +148,7 @@ impl Run {
     async fn settle(&self) -> Result<(), Value> {
         let operator = self.cluster.operator();
         let mut last = Value::Null;
-        let settled = until(SETTLES_WITHIN, async || {
+        let settled = until(self.settles_within, async || {
             let answer = operator.get("/admin/reconciliation").await;
             last = answer.json;
             last["partitions"].as_array().is_some_and(|partitions| {

@@ -15,6 +15,8 @@ pub(crate) struct Row {
     pub(crate) notes: Vec<String>,
     /// Why the verdict is not good.
     pub(crate) wrong: Vec<String>,
+    /// Whether something was broken on purpose, and noticed.
+    pub(crate) caught: bool,
 }
 
 const HEAD: [&str; 9] = [
@@ -45,9 +47,10 @@ impl Row {
     }
 
     fn verdict(&self) -> &'static str {
-        match self.wrong.is_empty() {
-            true => "exact",
-            false => "WRONG",
+        match (self.wrong.is_empty(), self.caught) {
+            (true, false) => "exact",
+            (true, true) => "caught",
+            (false, _) => "WRONG",
         }
     }
 

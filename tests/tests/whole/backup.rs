@@ -3,11 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::{Account, Caller, TestApp, micros};
+
+const BACKED_UP_WITHIN: Duration = Duration::from_secs(180);
+/// At the most: longer than two backups may take.
+const LOAD_LASTS: Duration = Duration::from_secs(400);
 
 /// Purchases with sums that tell them apart.
 async fn send(key: &Caller, from: u64, events: u64) {
@@ -283,7 +289,7 @@ async fn backed_up(app: &TestApp) -> String {
         match backup["status"].as_str().unwrap() {
             "done" => return backup["place"].as_str().unwrap().to_owned(),
             "running" => assert!(
-                started.elapsed() < Duration::from_secs(90),
+                started.elapsed() < BACKED_UP_WITHIN,
                 "it takes too long: {backup:#}"
             ),
             _ => panic!("{backup:#}"),
@@ -305,14 +311,17 @@ async fn a_backup_taken_under_load_is_exact() {
     send(&key, 0, 5_000).await;
 
     // One batch after the other while backups are taken; each holds a prefix of them.
+    let taken = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn({
-        let key = key.clone();
+        let (key, taken) = (key.clone(), Arc::clone(&taken));
         async move {
             let mut sent = 5_000;
             let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(20) {
+            while !taken.load(Ordering::Relaxed) && started.elapsed() < LOAD_LASTS {
                 send(&key, sent, 250).await;
                 sent += 250;
+                // All of it is put back twice in the end: backups that take long must not make that endless.
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             sent
         }
@@ -325,6 +334,7 @@ async fn a_backup_taken_under_load_is_exact() {
         "the load ended before the second backup"
     );
     let second = backed_up(&app).await;
+    taken.store(true, Ordering::Relaxed);
     let sent = load.await.unwrap();
     assert_holds(&app, &key, sent).await;
 

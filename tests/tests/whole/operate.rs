@@ -293,7 +293,7 @@ async fn callers_cannot_make_series() {
 
 #[tokio::test]
 async fn readiness_goes_before_service_does() {
-    let mut app = TestApp::start_with(&["http.unready_seconds=3"]).await;
+    let mut app = TestApp::start_with(&["http.unready_seconds=15"]).await;
     let acme = app.register("acme").await;
     let key = acme.key(&["ingest"]).await;
     terminate(app.pid());
@@ -304,9 +304,10 @@ async fn readiness_goes_before_service_does() {
             break answer.problem(503, "unavailable");
         }
         assert!(
-            started.elapsed() < Duration::from_secs(2),
+            started.elapsed() < Duration::from_secs(10),
             "still ready after SIGTERM"
         );
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(
         refused["detail"].as_str().unwrap().contains("asked to end"),
@@ -321,10 +322,13 @@ async fn readiness_goes_before_service_does() {
 
 #[tokio::test]
 async fn who_is_too_far_behind_is_not_ready() {
-    let app =
-        TestApp::start_with(&["process.ready_lag_records=500", "process.cycle_ms=4000"]).await;
+    // A cycle gathers so long that what waits for it is seen: the lag is looked at once a second.
+    let settings = ["process.ready_lag_records=500", "process.cycle_ms=15000"];
+    let app = TestApp::start_with(&settings).await;
     let acme = app.register("acme").await;
     let key = acme.key(&["ingest"]).await;
+    // What was sent before is no part of that cycle.
+    app.wait_settled().await;
     send(&key, 0, 1_000).await;
     let started = Instant::now();
     for wanted in [503, 200] {
@@ -336,7 +340,7 @@ async fn who_is_too_far_behind_is_not_ready() {
                 break;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(30),
+                started.elapsed() < Duration::from_secs(90),
                 "never answered {wanted}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -346,7 +350,7 @@ async fn who_is_too_far_behind_is_not_ready() {
 
 #[tokio::test]
 async fn what_is_left_at_the_end_is_told() {
-    let mut app = TestApp::start_with(&["http.drain_seconds=1"]).await;
+    let mut app = TestApp::start_with(&["http.drain_seconds=1", "http.body_seconds=60"]).await;
     let acme = app.register("acme").await;
     let key = acme.key(&["ingest"]).await;
     // A request whose body never ends.
@@ -357,7 +361,14 @@ async fn what_is_left_at_the_end_is_told() {
          Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
     );
     connection.write_all(head.as_bytes()).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let started = Instant::now();
+    while Scrape::of(&app).await.sum("millrace_ingest_bodies_bytes") <= Some(0.0) {
+        assert!(
+            started.elapsed() < Duration::from_secs(50),
+            "what came of the body is not held"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     terminate(app.pid());
     let status = app.ended().await;
     assert_eq!(status.code(), Some(1));

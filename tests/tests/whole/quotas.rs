@@ -1,7 +1,15 @@
 //! What a key may send: a rate, and a daily quota that holds whatever restarts and however many processes there are.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tests::{Account, Answer, Caller, TestApp};
+
+/// How often a case is begun anew where the control database was too slow for it.
+const ROUNDS: usize = 5;
+/// A part of a day's quota that the database gave and that was not heard of in time is lost: a request of these tests and
+/// a twentieth of a thousand.
+const LOST: usize = 70;
 
 /// So many events, the first of this number.
 fn events(first: usize, count: usize) -> String {
@@ -59,10 +67,30 @@ fn refused(answer: Answer, policy: &str) -> Value {
     problem
 }
 
+/// Sends events, again where it was told to come again because the control database was slow. Also how often it was.
+async fn insisting(key: &Caller, events: &str) -> (Answer, usize) {
+    let begun = Instant::now();
+    let mut turned_away = 0;
+    loop {
+        let answer = key.ingest_lines(events).await;
+        if answer.status != 503 || begun.elapsed() > Duration::from_secs(60) {
+            return (answer, turned_away);
+        }
+        turned_away += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Sends events once; nothing where the control database was slow, so that nothing can be counted any more.
+async fn counting(key: &Caller, events: String) -> Option<Answer> {
+    let answer = key.ingest_lines(events).await;
+    (answer.status != 503).then_some(answer)
+}
+
 /// Quotas begin anew at midnight: tests that count a day begin well before or after.
 async fn away_from_midnight() {
     while chrono::Utc::now().timestamp().rem_euclid(86_400) > 86_400 - 120 {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -132,33 +160,46 @@ async fn a_rate_is_held_and_every_batch_passes_some_time() {
     );
 }
 
-#[tokio::test]
-async fn a_days_quota_outlives_restarts_and_counts_repeats() {
-    away_from_midnight().await;
-    let mut app = TestApp::start().await;
+/// A program and a key that has sent all of its hundred events, 39 of them twice and one that is none.
+async fn used_up() -> Option<(TestApp, Account, Caller)> {
+    let app = TestApp::start().await;
     let acme = app.register("acme").await;
     let (_, key) = key(&acme, json!({"events_per_day": 100})).await;
-    let first = key.ingest_lines(events(0, 60)).await;
+    let first = counting(&key, events(0, 60)).await?;
     assert_eq!(
         header(&first, "ratelimit-policy"),
         r#""day";q=100;w=86400;qu="events""#
     );
     assert_eq!(remaining(&first, "day"), 40);
     first.expect(202);
-    let problem = refused(key.ingest_lines(events(60, 60)).await, "day");
+    let problem = refused(counting(&key, events(60, 60)).await?, "day");
     assert!(
         problem["detail"].as_str().unwrap().contains("has 40 left"),
         "{problem}"
     );
     // Repeats count, and so do events that are refused.
     let bad = r#"{"type":"activity","customer_id":"c"}"#;
-    let again = key.ingest_lines(format!("{}{bad}\n", events(0, 39))).await;
+    let again = counting(&key, format!("{}{bad}\n", events(0, 39))).await?;
     assert_eq!(remaining(&again, "day"), 0);
     assert_eq!(again.expect(202)["accepted"], 39);
-    refused(key.ingest_lines(events(60, 1)).await, "day");
+    Some((app, acme, key))
+}
+
+#[tokio::test]
+async fn a_days_quota_outlives_restarts_and_counts_repeats() {
+    away_from_midnight().await;
+    let mut round = 0;
+    let (mut app, acme, key) = loop {
+        if let Some(ready) = used_up().await {
+            break ready;
+        }
+        round += 1;
+        assert!(round < ROUNDS, "the control database is too slow");
+    };
+    refused(insisting(&key, &events(60, 1)).await.0, "day");
     app.terminate().await;
     app.restart().await;
-    refused(key.ingest_lines(events(60, 1)).await, "day");
+    refused(insisting(&key, &events(60, 1)).await.0, "day");
     let settled = app.wait_settled().await;
     assert_eq!(
         (
@@ -171,26 +212,32 @@ async fn a_days_quota_outlives_restarts_and_counts_repeats() {
 
     // Killed with a piece in hand: never more than the quota, and at most a twentieth less.
     let (_, key) = self::key(&acme, json!({"events_per_day": 1_000})).await;
-    let mut taken = 0;
+    let (mut taken, mut lost) = (0, 0);
     let mut number = 10_000;
     for _ in 0..3 {
         for _ in 0..30 {
-            key.ingest_lines(events(number, 3)).await.expect(202);
+            let (answer, turned_away) = insisting(&key, &events(number, 3)).await;
+            answer.expect(202);
             (taken, number) = (taken + 3, number + 3);
+            lost += turned_away * LOST;
         }
         app.kill();
         app.restart().await;
     }
     for size in [20, 1] {
         loop {
-            let answer = key.ingest_lines(events(number, size)).await;
+            let (answer, turned_away) = insisting(&key, &events(number, size)).await;
+            lost += turned_away * LOST;
             match answer.status {
                 202 => (taken, number) = (taken + size, number + size),
                 _ => break drop(refused(answer, "day")),
             }
         }
     }
-    assert!((800..=1_000).contains(&taken), "{taken}");
+    assert!(
+        taken <= 1_000 && taken + lost >= 800,
+        "{taken}, and at most {lost} lost"
+    );
 }
 
 #[tokio::test]
@@ -201,32 +248,47 @@ async fn processes_share_a_days_quota() {
     let one = TestApp::start_with(&[&control]).await;
     let other = TestApp::start_with(&[&control]).await;
     let acme = one.register("acme").await;
-    let (_, key) = key(&acme, json!({"events_per_day": 1_000})).await;
-    let secret = key.bearer().unwrap();
-    let send = async |to: Caller, from: usize, size: usize| {
-        let mut taken = 0;
+    let send = async |to: &Caller, from: usize, size: usize| {
+        let (mut taken, mut turned_away) = (0, 0);
         loop {
-            let answer = to.ingest_lines(events(from + taken, size)).await;
+            let (answer, times) = insisting(to, &events(from + taken, size)).await;
+            turned_away += times;
             match answer.status {
                 202 => taken += size,
                 _ => {
                     refused(answer, "day");
-                    return taken;
+                    return (taken, turned_away);
                 }
             }
         }
     };
-    let there = other.nobody().with_token(secret);
-    let (a, b) = tokio::join!(send(key.clone(), 0, 7), send(there.clone(), 100_000, 9));
-    assert!(a + b <= 1_000 && a > 0 && b > 0, "{a} and {b}");
-    // What is left is in single events, wherever it is held.
-    let (c, d) = (send(key, 10_000, 1).await, send(there, 110_000, 1).await);
-    assert_eq!(a + b + c + d, 1_000);
+    let (mut at_one, mut at_other, mut round) = (0, 0, 0);
+    loop {
+        let (_, here) = key(&acme, json!({"events_per_day": 1_000})).await;
+        let there = other.nobody().with_token(here.bearer().unwrap());
+        let from = round * 1_000_000;
+        let ((a, e), (b, f)) = tokio::join!(send(&here, from, 7), send(&there, from + 100_000, 9));
+        // What is left is in single events, wherever it is held.
+        let (c, g) = send(&here, from + 10_000, 1).await;
+        let (d, h) = send(&there, from + 110_000, 1).await;
+        (at_one, at_other) = (at_one + a + c, at_other + b + d);
+        assert!(a + b + c + d <= 1_000, "{a}, {b}, {c} and {d}");
+        // Where the database was slow a part may be lost, and where one process stood still the other had all.
+        if e + f + g + h == 0 && a > 0 && b > 0 {
+            assert_eq!(a + b + c + d, 1_000, "{a}, {b}, {c} and {d}");
+            break;
+        }
+        round += 1;
+        assert!(round < ROUNDS, "no two of them were quick enough to share");
+    }
     let counted = async |app: &TestApp| {
         let settled = app.wait_settled().await;
         settled["totals"]["events"].as_u64().unwrap() as usize
     };
-    assert_eq!((counted(&one).await, counted(&other).await), (a + c, b + d));
+    assert_eq!(
+        (counted(&one).await, counted(&other).await),
+        (at_one, at_other)
+    );
 }
 
 #[tokio::test]
@@ -257,9 +319,8 @@ async fn organizations_give_their_keys_less_and_the_operator_more() {
     let quota = async |by: &Caller| by.get("/connection").await.expect(200)["quota"].clone();
     let expected = |day: u64| json!({"events_per_second": 10, "burst": 100, "events_per_day": day});
     assert_eq!(quota(&less).await, expected(20));
-    less.ingest_lines(events(0, 21))
-        .await
-        .problem(429, "too-many-requests");
+    let (more, _) = insisting(&less, &events(0, 21)).await;
+    more.problem(429, "too-many-requests");
     let path = format!("/api-keys/{id}");
     change(&acme.owner, &path, json!({"events_per_day": null}))
         .await

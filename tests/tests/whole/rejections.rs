@@ -77,6 +77,7 @@ async fn write(app: &mut TestApp, records: Vec<NewRecord>) -> Vec<Position> {
     let url = format!("file:{}", app.data().join("log").display());
     let options = stream::Options {
         partitions: PARTITIONS,
+        append_timeout: std::time::Duration::from_secs(60),
         ..stream::Options::default()
     };
     let log = stream::open(&url, &options).await.unwrap();

@@ -195,6 +195,15 @@ async fn the_command_names_what_is_wrong_by_customer_and_field_and_mends_it() {
     assert_eq!(report["switched"], true);
     let (report, good) = replay(&app, &[]);
     assert!(good && report["different"] == 0, "{report:#}");
+
+    // What the switch has kept beside the state is no part of a backup.
+    let folder = tempfile::TempDir::new().unwrap();
+    let place = format!("file:{}", folder.path().join("backup").display());
+    let backup = app.run(&["backup", "--to", &place]);
+    assert!(backup.status.success(), "{backup:?}");
+    let restored = TestApp::prepare(&["stream.generation=2"]);
+    let restore = restored.run(&["restore", "--from", &place]);
+    assert!(restore.status.success(), "{restore:?}");
     app.restart().await;
 
     // The processors go on from it, and the claim that was lost holds again.

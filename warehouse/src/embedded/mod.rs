@@ -130,11 +130,13 @@ impl Inner {
     }
 }
 
-/// Of every connection that writes: one insert is one block, written at once.
-pub(crate) const WRITE_SETTINGS: [(&str, &str); 5] = [
+/// Of every connection that writes: one insert is one block, written at once, over however many days or months its rows
+/// lie.
+pub(crate) const WRITE_SETTINGS: [(&str, &str); 6] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "0"),
     ("max_insert_threads", "1"),
+    ("max_partitions_per_insert_block", "0"),
     ("min_insert_block_size_rows", "100000000"),
     ("min_insert_block_size_bytes", "10000000000"),
 ];

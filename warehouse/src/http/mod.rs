@@ -5,11 +5,13 @@
 
 mod auth;
 mod coding;
+pub mod decoders;
 mod error;
 mod form;
 mod native;
 mod request;
 mod respond;
+mod room;
 mod statement;
 
 use std::sync::Arc;
@@ -19,43 +21,36 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::auth::{Access, HttpAuth};
 use self::error::HttpError;
+use self::room::Room;
 use crate::embedded::Embedded;
 
 /// How many statements run at once; more wait.
 const CONCURRENT: usize = 16;
 /// The most a request's body may hold, compressed and inflated.
 const MAX_BODY: usize = 256 << 20;
+/// The most that all bodies under way may hold, as they came and inflated.
+const ALL_BODIES: usize = 1 << 30;
 
 #[derive(Debug)]
 struct Role {
     warehouse: Arc<Embedded>,
     auth: HttpAuth,
     places: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
-/// Serves the embedded warehouse on a listener until `shutdown` is done and the requests under way are answered.
-pub async fn serve_clickhouse(
-    warehouse: Arc<Embedded>,
-    listener: TcpListener,
-    auth: HttpAuth,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// Serves the embedded warehouse. The listener bounds connections and their time.
+pub fn clickhouse_router(warehouse: Arc<Embedded>, auth: HttpAuth) -> Router {
     let role = Arc::new(Role {
         warehouse,
         auth,
         places: Arc::new(Semaphore::new(CONCURRENT)),
+        room: Arc::new(Semaphore::new(ALL_BODIES / room::UNIT)),
     });
-    axum::serve(listener, router(role))
-        .with_graceful_shutdown(shutdown)
-        .await
-}
-
-fn router(role: Arc<Role>) -> Router {
     Router::new()
         .route("/", get(query).post(query))
         .route("/ping", get(|| async { "Ok.\n" }))
@@ -63,6 +58,14 @@ fn router(role: Arc<Role>) -> Router {
         // Bodies are capped while they are read, with ClickHouse's own kind of answer.
         .layer(DefaultBodyLimit::disable())
         .with_state(role)
+}
+
+/// What a statement that runs takes from others.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for as long as it runs")]
+struct Held {
+    place: OwnedSemaphorePermit,
+    room: Room,
 }
 
 async fn query(State(role): State<Arc<Role>>, request: Request<Body>) -> Response {
@@ -84,10 +87,12 @@ async fn answer(
         return Ok(respond::text("Ok.\n"));
     }
     let access = role.auth.access(&parts)?;
-    let request = request::Query::read(&parts, body, access, query_id).await?;
+    let mut room = Room::new(role.room.clone());
+    let request = request::Query::read(&parts, body, access, &mut room, query_id).await?;
     let place = Arc::clone(&role.places)
         .acquire_owned()
         .await
         .map_err(|_| HttpError::from(crate::error::WarehouseError::Closed))?;
-    respond::run(role.warehouse.engine()?, request, place).await
+    let held = Held { place, room };
+    respond::run(role.warehouse.engine()?, request, held).await
 }

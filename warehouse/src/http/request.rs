@@ -1,7 +1,8 @@
 //! Reads a request: the statement, its data, parameters, settings and how to answer.
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -9,6 +10,7 @@ use http::{HeaderMap, Method};
 use super::auth::Access;
 use super::coding::{self, Coding};
 use super::error::HttpError;
+use super::room::Room;
 use super::statement::{Statement, Verb};
 use super::{form, native};
 use crate::params::Params;
@@ -52,6 +54,7 @@ impl Query {
         parts: &Parts,
         body: Body,
         access: Access,
+        room: &mut Room,
         query_id: &mut Option<String>,
     ) -> Result<Self, HttpError> {
         let mut url = Url::default();
@@ -64,7 +67,7 @@ impl Query {
         let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         *query_id = Some(id.clone());
 
-        let mut body = read_body(&parts.headers, body, url.decompress).await?;
+        let mut body = read_body(&parts.headers, body, url.decompress, room).await?;
         let content_type = text_header(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         if let Some(boundary) = form::boundary(content_type) {
             for (name, value) in form::fields(&body, &boundary)? {
@@ -194,17 +197,21 @@ async fn read_body(
     headers: &HeaderMap,
     body: Body,
     native_frames: bool,
+    room: &mut Room,
 ) -> Result<Bytes, HttpError> {
-    let raw = axum::body::to_bytes(body, super::MAX_BODY)
-        .await
-        .map_err(|error| {
-            if is_limit(&error) {
-                coding::too_large()
-            } else {
-                // NETWORK_ERROR
-                HttpError::new(210, format!("the body broke off: {error}"))
-            }
-        })?;
+    let mut raw = BytesMut::new();
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        // NETWORK_ERROR
+        let piece =
+            piece.map_err(|error| HttpError::new(210, format!("the body broke off: {error}")))?;
+        if raw.len() + piece.len() > super::MAX_BODY {
+            return Err(coding::too_large());
+        }
+        room.take(piece.len())?;
+        raw.extend_from_slice(&piece);
+    }
+    let raw = raw.freeze();
     let coding = text_header(headers, CONTENT_ENCODING.as_str())
         .unwrap_or_default()
         .to_owned();
@@ -218,20 +225,11 @@ async fn read_body(
         }
         Ok(body.into())
     };
-    tokio::task::spawn_blocking(decode)
+    let decoded = tokio::task::spawn_blocking(decode)
         .await
-        .map_err(|error| HttpError::new(1002, error.to_string()))?
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+        .map_err(|error| HttpError::new(1002, error.to_string()))??;
+    room.take(decoded.len())?;
+    Ok(decoded)
 }
 
 /// Puts the URL's text before the body's, as ClickHouse does, and cuts the data off.

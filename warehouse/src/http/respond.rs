@@ -8,8 +8,9 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use super::Held;
 use super::coding::{Coding, Encoder};
 use super::error::HttpError;
 use super::request::Query;
@@ -112,7 +113,7 @@ fn exception(tag: &str, message: &str) -> String {
 pub(super) async fn run(
     engine: Arc<Engine>,
     query: Query,
-    place: OwnedSemaphorePermit,
+    held: Held,
 ) -> Result<Response, HttpError> {
     let (head, headed) = oneshot::channel();
     let (pieces, mut received) = mpsc::channel(PIECES_AHEAD);
@@ -130,7 +131,7 @@ pub(super) async fn run(
         // Before the answer ends: who has read it may close the warehouse, and nothing may hold the engine then.
         drop(engine);
         sink.end(outcome);
-        drop(place);
+        drop(held);
     });
     let head = headed
         .await

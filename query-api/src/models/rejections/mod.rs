@@ -123,11 +123,14 @@ impl Filter {
 /// In which order pages follow each other. In both, a rejection never changes its place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
-    /// The last received first.
+    /// The last received first, to be looked through: without payloads.
     Newest,
-    /// As in the log, partition by partition: the order of the table.
+    /// As in the log, partition by partition, the order of the table: with payloads.
     Log,
 }
+
+/// A page with payloads ends after so many bytes of them: one may have a megabyte, and a record of others more.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// Where a page begins: the last rejection of the page before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -146,7 +149,7 @@ impl Place {
     }
 }
 
-/// At most `limit` rejections after a place.
+/// At most `limit` rejections after a place; fewer where their payloads are large, none only where there are no more.
 pub(crate) async fn page(
     warehouse: &dyn Warehouse,
     mut filter: Filter,
@@ -162,14 +165,24 @@ pub(crate) async fn page(
         Order::Log => "generation, partition, offset",
     };
     // The page is found in a few narrow columns, and only its own rows are read whole.
-    let sql = format!(
-        "SELECT {columns} FROM rejections WHERE (generation, partition, offset) IN (\
+    let found = format!(
+        "FROM rejections WHERE (generation, partition, offset) IN (\
            SELECT generation, partition, offset FROM rejections WHERE {conditions} \
            ORDER BY {sorted} LIMIT 1 BY generation, partition, offset LIMIT {limit}\
          ) ORDER BY {sorted} LIMIT 1 BY generation, partition, offset",
-        columns = rows::COLUMNS,
         conditions = filter.conditions.join(" AND "),
     );
+    let columns = rows::COLUMNS;
+    let sql = match order {
+        Order::Newest => format!("SELECT {columns}, {} {found}", rows::WITHOUT_PAYLOAD),
+        Order::Log => format!(
+            "SELECT {columns}, {} FROM (\
+               SELECT *, sum(length(payload)) OVER (ORDER BY {sorted} ROWS UNBOUNDED PRECEDING) AS so_far \
+               FROM (SELECT * {found})\
+             ) WHERE so_far - length(payload) < {PAGE_BYTES} ORDER BY {sorted}",
+            rows::WITH_PAYLOAD
+        ),
+    };
     let mut found = Vec::new();
     for batch in warehouse.query(&sql, &filter.params).await? {
         found.extend(rows::read(&batch)?);

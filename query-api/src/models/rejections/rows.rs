@@ -45,14 +45,16 @@ impl Payload {
     }
 }
 
-/// What is selected, by the names that [`read`] looks for.
+/// What is selected beside [`WITH_PAYLOAD`] or [`WITHOUT_PAYLOAD`], by the names that [`read`] looks for.
 pub(super) const COLUMNS: &str = "generation AS c_generation, partition AS c_partition, offset AS c_offset, \
     organization AS c_organization, customer AS c_customer, event_id AS c_event_id, toString(kind) AS c_kind, \
     attempt AS c_attempt, toUnixTimestamp64Micro(received_at) AS c_received_at, toString(reason) AS c_reason, \
     field AS c_field, detail AS c_detail, first_generation AS c_first_generation, \
     first_partition AS c_first_partition, first_offset AS c_first_offset, \
-    JSONExtractString(payload, 'source') AS c_source, toUInt8(isValidUTF8(payload)) AS c_is_text, \
+    JSONExtractString(payload, 'source') AS c_source";
+pub(super) const WITH_PAYLOAD: &str = "toUInt8(isValidUTF8(payload)) AS c_is_text, \
     if(isValidUTF8(payload), payload, base64Encode(payload)) AS c_payload";
+pub(super) const WITHOUT_PAYLOAD: &str = "toUInt8(1) AS c_is_text, '' AS c_payload";
 
 pub(super) fn read(batch: &RecordBatch) -> Result<Vec<Rejection>, WarehouseError> {
     let rows = Rows::new(batch);

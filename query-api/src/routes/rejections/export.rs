@@ -25,8 +25,8 @@ pub(super) enum Format {
     Csv,
 }
 
-/// Rejections in memory at once: each may have a megabyte.
-const PAGE: usize = 100;
+/// Rejections read at once.
+const PAGE: usize = 500;
 const COLUMNS: [&str; 14] = [
     "position",
     "reason",
@@ -119,11 +119,13 @@ pub(super) async fn export(
 
 impl Cursor {
     async fn next(mut self) -> Result<(Bytes, Self), WarehouseError> {
-        let warehouse = &*self.app.api.warehouse;
+        let app = self.app.clone();
+        let warehouse = &*app.api.warehouse;
         let after = self.after.as_ref();
+        let _turn = app.payloads.acquire().await;
         let found = page(warehouse, self.filter.clone(), Order::Log, after, PAGE).await?;
         let next = next_sendings(warehouse, &found).await?;
-        self.done = found.len() < PAGE;
+        self.done = found.is_empty();
         self.after = found.last().map(Place::of);
         let mut out = String::new();
         if !std::mem::replace(&mut self.begun, true) && self.format == Format::Csv {

@@ -166,6 +166,7 @@ pub(crate) async fn list(
     let cut = app.cut().await?;
     let filter = wanted.apply(Filter::of(&principal, &cut));
     let warehouse = &*app.api.warehouse;
+    let _turn = app.payloads.acquire().await;
     // One more tells whether there is another page.
     let mut found = page(warehouse, filter, Order::Newest, after.as_ref(), limit + 1)
         .await

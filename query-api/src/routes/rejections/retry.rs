@@ -289,8 +289,8 @@ pub(crate) struct RetryList {
     next_cursor: Option<String>,
 }
 
-/// Rejections in memory at once: each may have a megabyte.
-const PAGE: usize = 100;
+/// Rejections read at once.
+const PAGE: usize = 500;
 
 /// Send many rejected events again, as they were.
 ///
@@ -328,6 +328,7 @@ pub(crate) async fn many(
     let (mut sent, mut refused) = (Vec::new(), Vec::new());
     while done < limit {
         let most = PAGE.min(limit - done);
+        let _turn = app.payloads.acquire().await;
         let found = page(warehouse, filter.clone(), Order::Log, after.as_ref(), most)
             .await
             .map_err(failed)?;

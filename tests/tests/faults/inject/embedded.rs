@@ -118,6 +118,7 @@ async fn judge(name: &str, mut app: TestApp, driver: Driver, injected: Injected)
         rejections: found.rejections.len(),
         notes,
         wrong,
+        caught: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The faults, by what they hit. Each is injected under load, and counts only where it was seen to act.
 
+pub(crate) mod broken;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod embedded;

@@ -10,6 +10,9 @@ use crate::cluster::{Cluster, Links, until};
 use crate::proxy::{Matching, Mode, Moment, Proxy};
 use crate::run::{Injected, Run};
 
+/// A hand-over takes a session's end and a rebalance, and catching up a while; the test machine may be slow.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(120);
+
 /// Copies of ingest, in turn, while requests are under way in them.
 pub(crate) async fn ingest(run: &mut Run) -> Injected {
     let kills = if run.full { 8 } else { 3 };
@@ -72,7 +75,7 @@ pub(crate) async fn processor(run: &mut Run) -> Injected {
         let owned = run.cluster.processors[victim].owned();
         let killed = Instant::now();
         run.cluster.processors[victim].process.kill();
-        let taken = until(Duration::from_secs(60), async || {
+        let taken = until(TAKEN_OVER_WITHIN, async || {
             let others = run.cluster.processors.iter().enumerate();
             let now: Vec<u32> = others
                 .filter(|(number, _)| *number != victim)
@@ -82,7 +85,7 @@ pub(crate) async fn processor(run: &mut Run) -> Injected {
         })
         .await;
         let rebalanced = Instant::now();
-        let caught_up = run.lag.caught_up(rebalanced, Duration::from_secs(60)).await;
+        let caught_up = run.lag.caught_up(rebalanced, TAKEN_OVER_WITHIN).await;
         let p99 = run.driver.ledger().p99_since(killed).unwrap_or_default();
         match (taken && !owned.is_empty(), caught_up) {
             (true, Some(caught_up)) => {

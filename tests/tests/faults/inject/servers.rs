@@ -15,7 +15,7 @@ pub(crate) async fn broker_killed(run: &mut Run) -> Injected {
         moment(run, 1_500).await;
         run.cluster.kafka.kill();
         // What was answered just before may still be on its way here.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         let before = run.driver.ledger().counts.acknowledged;
         // Longer than an append may wait for its answer.
         tokio::time::sleep(run.either(10, 2)).await;

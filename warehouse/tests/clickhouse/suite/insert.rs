@@ -302,3 +302,25 @@ pub async fn a_million_rows_are_one_block(warehouse: &Arc<dyn Warehouse>) {
         MAX_BLOCK_ROWS as u64
     );
 }
+
+pub async fn rows_of_many_days_are_taken_at_once(warehouse: &Arc<dyn Warehouse>) {
+    // ClickHouse itself refuses rows of more than 100 partitions, and what was sent late may be of any day.
+    let days = 400;
+    execute(
+        warehouse,
+        "CREATE TABLE days (id UInt64, text String) ENGINE = MergeTree PARTITION BY id ORDER BY id",
+    )
+    .await;
+    warehouse.insert("days", numbered(0, days)).await.unwrap();
+    assert_eq!(
+        number(warehouse, "SELECT count() FROM days").await,
+        days as u64
+    );
+    // Moved within the warehouse, as a replay does.
+    execute(warehouse, "CREATE TABLE days_more AS days").await;
+    execute(warehouse, "INSERT INTO days_more SELECT * FROM days").await;
+    assert_eq!(
+        number(warehouse, "SELECT count() FROM days_more").await,
+        days as u64
+    );
+}

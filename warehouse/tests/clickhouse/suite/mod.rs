@@ -55,6 +55,7 @@ pub async fn all(warehouse: Arc<dyn Warehouse>) {
         insert::rows_that_do_not_fit_are_refused_whole,
         insert::a_changed_table_is_noticed,
         insert::a_million_rows_are_one_block,
+        insert::rows_of_many_days_are_taken_at_once,
         read::parameters_arrive_as_they_are,
         read::parameters_do_not_stay,
         read::errors_carry_clickhouses_codes,

@@ -1,7 +1,7 @@
 //! Reads: parameters, errors, streams, and many at once.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, UInt64Type};
@@ -228,19 +228,19 @@ pub async fn a_long_select_does_not_hold_up_inserts(warehouse: &Arc<dyn Warehous
             let warehouse = Arc::clone(warehouse);
             tokio::spawn(async move {
                 let sql =
-                    "SELECT sleep(1) FROM numbers(3) SETTINGS max_block_size = 1, max_threads = 1";
+                    "SELECT sleep(1) FROM numbers(12) SETTINGS max_block_size = 1, max_threads = 1";
                 warehouse.query(sql, &Params::new()).await.unwrap();
             })
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let started = Instant::now();
     warehouse.insert("beside", numbered(0, 10)).await.unwrap();
     assert_eq!(number(warehouse, "SELECT count() FROM beside").await, 10);
+    // No clock: the machine may be slow. Had the insert waited for them, they would have ended by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
+        slow.iter().all(|task| !task.is_finished()),
+        "the insert took as long as the selects"
     );
     for task in slow {
         task.await.unwrap();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use warehouse::{Access, Embedded, HttpAuth, serve_clickhouse};
+use warehouse::{Access, Embedded, HttpAuth, clickhouse_router};
 
 use super::options;
 
@@ -78,7 +78,8 @@ fn serve() {
             let end = || std::io::stdin().read_to_end(&mut Vec::new());
             let _ = tokio::task::spawn_blocking(end).await;
         };
-        serve_clickhouse(warehouse.clone(), listener, auth, stopped)
+        axum::serve(listener, clickhouse_router(warehouse.clone(), auth))
+            .with_graceful_shutdown(stopped)
             .await
             .unwrap();
         warehouse::Warehouse::close(&*warehouse).await;
