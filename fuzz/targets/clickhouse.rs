@@ -14,7 +14,10 @@ pub(crate) fn check(data: &[u8]) {
     match decoder % 4 {
         0 => {
             if let Ok(Some(begin)) = statement(data) {
-                assert!(begin <= data.len(), "the data of an insert is in what was sent");
+                assert!(
+                    begin <= data.len(),
+                    "the data of an insert is in what was sent"
+                );
             }
         }
         1 => {
