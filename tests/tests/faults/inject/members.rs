@@ -10,6 +10,8 @@ use crate::run::{Injected, Run};
 
 /// A hand-over takes a session's end and a rebalance; the test machine may be slow.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(90);
+/// How often a processor is stopped in the hope that it owns something.
+const STOPS: usize = 5;
 
 /// Processors join and leave every few seconds, in order and killed.
 pub(crate) async fn storm(run: &mut Run) -> Injected {
@@ -63,11 +65,12 @@ pub(crate) async fn zombie(run: &mut Run) -> Injected {
         false => &[(&["INSERT INTO", "`customer_state`"], Moment::Before)],
     };
     for (words, when) in moments {
-        let Some((zombie, _)) = stop_and_hand_over(run, words, *when).await else {
-            injected
-                .wrong
-                .push(format!("nothing was handed over at {words:?}"));
-            continue;
+        let zombie = match stop_and_hand_over(run, words, *when).await {
+            Ok((zombie, _)) => zombie,
+            Err(reason) => {
+                injected.wrong.push(format!("{words:?}: {reason}"));
+                continue;
+            }
         };
         run.cluster.processors[zombie].process.go_on();
         injected.times += 1;
@@ -92,9 +95,12 @@ pub(crate) async fn zombie_returns(run: &mut Run) -> Injected {
     let rounds = if run.full { 2 } else { 1 };
     for _ in 0..rounds {
         let insert: &[&str] = &["INSERT INTO", "`customer_state`"];
-        let Some((zombie, had)) = stop_and_hand_over(run, insert, Moment::Before).await else {
-            injected.wrong.push("nothing was handed over".to_owned());
-            continue;
+        let (zombie, had) = match stop_and_hand_over(run, insert, Moment::Before).await {
+            Ok(stopped) => stopped,
+            Err(reason) => {
+                injected.wrong.push(reason);
+                continue;
+            }
         };
         let taken = run.cluster.processors[zombie].taken_over();
         run.cluster.processors[zombie].process.go_on();
@@ -127,28 +133,36 @@ async fn stop_and_hand_over(
     run: &mut Run,
     words: &[&str],
     when: Moment,
-) -> Option<(usize, BTreeSet<u32>)> {
-    let held = hold_one(&mut run.cluster, Target::Warehouse, words, when).await;
-    if let Some(zombie) = held {
-        run.cluster.processors[zombie].process.pause();
+) -> Result<(usize, BTreeSet<u32>), String> {
+    for _ in 0..STOPS {
+        let held = hold_one(&mut run.cluster, Target::Warehouse, words, when).await;
+        if let Some(zombie) = held {
+            run.cluster.processors[zombie].process.pause();
+        }
+        Target::Warehouse.release(&run.cluster);
+        let zombie = held.ok_or("no processor came to it")?;
+        let had = run.cluster.processors[zombie].owned();
+        if had.is_empty() {
+            // It was writing the last of what it had just given up.
+            run.cluster.processors[zombie].process.go_on();
+            continue;
+        }
+        let others = |run: &Run| -> BTreeSet<u32> {
+            let others = run.cluster.processors.iter().enumerate();
+            let others = others.filter(|(number, _)| *number != zombie);
+            others.flat_map(|(_, role)| role.owned()).collect()
+        };
+        let handed_over = until(HANDED_OVER_WITHIN, async || had.is_subset(&others(run))).await;
+        if !handed_over {
+            let now = others(run);
+            run.cluster.processors[zombie].process.go_on();
+            return Err(format!(
+                "it had {had:?}, and the others own {now:?} after {HANDED_OVER_WITHIN:?}"
+            ));
+        }
+        // The new owners go on, beyond what the zombie has in hand.
+        run.driver.wait_for(500, Duration::from_secs(30)).await;
+        return Ok((zombie, had));
     }
-    Target::Warehouse.release(&run.cluster);
-    let zombie = held?;
-    let had = run.cluster.processors[zombie].owned();
-    let handed_over = until(HANDED_OVER_WITHIN, async || {
-        let others = run.cluster.processors.iter().enumerate();
-        let now: BTreeSet<u32> = others
-            .filter(|(number, _)| *number != zombie)
-            .flat_map(|(_, role)| role.owned())
-            .collect();
-        had.is_subset(&now)
-    })
-    .await;
-    if !handed_over || had.is_empty() {
-        run.cluster.processors[zombie].process.go_on();
-        return None;
-    }
-    // The new owners go on, beyond what the zombie has in hand.
-    run.driver.wait_for(500, Duration::from_secs(30)).await;
-    Some((zombie, had))
+    Err(format!("who came to it owned nothing, {STOPS} times"))
 }
