@@ -132,6 +132,13 @@ impl Proxy {
         self.held.recv().await;
     }
 
+    /// Lets go of what is held, so that nobody ever gets it, and of every connection.
+    pub(crate) async fn drop_held(&self) {
+        self.set(Mode::Away);
+        // Every connection sees this before the next mode.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
     /// Forgets requests that were held before.
     pub(crate) fn forget_held(&mut self) {
         while self.held.try_recv().is_ok() {}
@@ -222,7 +229,7 @@ async fn relay(mut client: TcpStream, shared: Arc<Shared>) {
                             return;
                         }
                         Fate::Cut(Moment::Before) => return shared.act(),
-                        Fate::Hold(Moment::Before) => hold(&shared, &mut mode).await,
+                        Fate::Hold(Moment::Before) if !hold(&shared, &mut mode).await => return,
                         _ => {}
                     }
                 }
@@ -235,7 +242,7 @@ async fn relay(mut client: TcpStream, shared: Arc<Shared>) {
                     if fate == Fate::Cut(Moment::During) {
                         return shared.act();
                     }
-                    hold(&shared, &mut mode).await;
+                    if !hold(&shared, &mut mode).await { return };
                     fate = Fate::Pass;
                     if server.write_all(&bytes[part..]).await.is_err() { return };
                 } else if server.write_all(bytes).await.is_err() {
@@ -249,7 +256,7 @@ async fn relay(mut client: TcpStream, shared: Arc<Shared>) {
                 let done = bytes.starts_with(b"HTTP/1.1 2");
                 match fate {
                     Fate::Cut(Moment::After) if done => return shared.act(),
-                    Fate::Hold(Moment::After) if done => hold(&shared, &mut mode).await,
+                    Fate::Hold(Moment::After) if done && !hold(&shared, &mut mode).await => return,
                     _ => {}
                 }
                 fate = Fate::Pass;
@@ -262,11 +269,12 @@ async fn relay(mut client: TcpStream, shared: Arc<Shared>) {
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// Says that a request is held and waits until the mode changes.
-async fn hold(shared: &Shared, mode: &mut watch::Receiver<Mode>) {
+/// Says that a request is held and waits until the mode changes; whether it goes on then.
+async fn hold(shared: &Shared, mode: &mut watch::Receiver<Mode>) -> bool {
     shared.act();
     let _ = shared.held.send(());
     let _ = mode.changed().await;
+    *mode.borrow() != Mode::Away
 }
 
 /// The first line of a request, percent-decoded.

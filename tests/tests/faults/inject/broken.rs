@@ -33,7 +33,9 @@ pub(crate) async fn claims(pace: Pace) -> Row {
     if let Some(victim) =
         hold_one(&mut run.cluster, Target::Warehouse, &words, Moment::Before).await
     {
-        run.cluster.processors[victim].process.kill();
+        let role = &mut run.cluster.processors[victim];
+        role.process.kill();
+        role.links.warehouse.drop_held().await;
         Target::Warehouse.release(&run.cluster);
         injected.times += 1;
     }

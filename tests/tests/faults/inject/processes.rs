@@ -131,7 +131,10 @@ pub(crate) async fn processor_at_writes(run: &mut Run) -> Injected {
     for (target, words, when) in points {
         match hold_one(&mut run.cluster, target, words, when).await {
             Some(victim) => {
-                run.cluster.processors[victim].process.kill();
+                let role = &mut run.cluster.processors[victim];
+                role.process.kill();
+                // What it had not sent never arrives.
+                target.of(&role.links).drop_held().await;
                 injected.times += 1;
             }
             None => injected
