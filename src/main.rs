@@ -82,7 +82,7 @@ enum Command {
     Restore(backup::RestoreOptions),
     /// Compute customer state a second time, from the archive and the log, and compare it with the live one
     #[command(
-        after_help = "Example:\n  millrace replay --data ./data\n  millrace replay --data ./data --switch\n  millrace replay --since 2026-03-01T00:00:00Z --json --set log=kafka://broker:9092 \\\n    --set warehouse=clickhouse://node:8123/millrace --set archive=s3://bucket/prefix\n\nWhile `millrace up` has the folder, ask it instead: POST /api/v1/admin/replay."
+        after_help = "Example:\n  millrace replay --data ./data\n  millrace replay --data ./data --switch\n  millrace replay --since 2026-03-01T00:00:00Z --json --set log=kafka://broker:9092 \\\n    --set warehouse=clickhouse://node:8123/millrace --set archive=s3://bucket/prefix\n\nEnds with 0 where nothing differs or what did was mended, else with 1.\n\nWhile `millrace up` has the folder, ask it instead: POST /api/v1/admin/replay."
     )]
     Replay(replay::Options),
     /// Print the settings in force, secrets hidden

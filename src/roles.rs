@@ -41,6 +41,11 @@ pub(crate) async fn up(config: Config, until_stdin_closes: bool) -> Result<()> {
 pub(crate) async fn ingest(config: Config) -> Result<()> {
     let metrics = telemetry::metrics()?;
     let (listener, parts) = start(&config).await?;
+    if config.log.starts_with("file:") {
+        tracing::warn!(
+            "the log is a folder, which no other process can read: nothing processes what is taken here until `millrace up` runs on it"
+        );
+    }
     let (events, _) = parts.ingest(&config);
     let operations = operations(parts.readiness(&config, None), metrics);
     let router = Router::new()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use warehouse::archive::Place;
@@ -100,7 +101,8 @@ impl Manifest {
     pub(crate) async fn read(place: &Place) -> Result<Self> {
         let bytes = place.get(NAME).await.with_context(|| {
             format!(
-                "{} holds no whole backup: it has no {NAME}, which is written last",
+                "{} holds no whole backup: it has no {NAME}, which is written last (those of POST /admin/backup are in \
+                 folders below its place, named by their time)",
                 place.url()
             )
         })?;
@@ -143,6 +145,15 @@ impl Manifest {
             bail!("{name} is not what the backup wrote: it is damaged or was changed");
         }
         Ok(bytes)
+    }
+
+    /// Reads every file and makes sure that it is what was written.
+    pub(crate) async fn check(&self, place: &Place) -> Result<()> {
+        let mut files = futures::stream::iter(self.files.keys())
+            .map(|name| self.get(place, name))
+            .buffer_unordered(4);
+        while files.try_next().await?.is_some() {}
+        Ok(())
     }
 
     /// What there is, as a line.

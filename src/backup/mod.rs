@@ -40,26 +40,29 @@ pub(crate) struct RestoreOptions {
 /// Writes a backup of everything that the settings name to an empty place.
 pub(crate) async fn backup(config: Config, to: &str) -> Result<()> {
     let place = open(&config, to)?;
-    for url in [
-        &config.log,
-        &config.warehouse,
-        &config.archive,
-        &config.control,
-    ] {
-        if let Some(path) = local_path(url)
-            && !Path::new(path).exists()
-        {
-            bail!(
-                "{path} does not exist, so there is nothing to back up; is --data the right folder?"
-            );
-        }
-    }
+    must_be_there(&config).context("there is nothing to back up")?;
     let parts = Parts::open(&config).await?;
     let taken = take::take(&parts, &place, &|line| println!("{line}")).await;
     let closed = parts.close().await;
     let manifest = taken?;
     closed?;
     println!("{}", manifest.summary());
+    Ok(())
+}
+
+/// Refuses to work on what is not there yet: it would be made, empty, and all would seem well.
+pub(crate) fn must_be_there(config: &Config) -> Result<()> {
+    let urls = [
+        &config.log,
+        &config.warehouse,
+        &config.archive,
+        &config.control,
+    ];
+    for path in urls.into_iter().filter_map(|url| local_path(url)) {
+        if !Path::new(path).exists() {
+            bail!("{path} does not exist; is --data the right folder?");
+        }
+    }
     Ok(())
 }
 
@@ -73,6 +76,11 @@ fn local_path(url: &str) -> Option<&str> {
 
 /// Puts a backup back to where the settings point.
 pub(crate) async fn restore(config: Config, options: RestoreOptions) -> Result<()> {
+    if let Some(path) = local_path(&options.from)
+        && !Path::new(path).exists()
+    {
+        bail!("{path} does not exist; name the folder of a backup");
+    }
     let place = open(&config, &options.from)?;
     restore::restore(&config, &place, &options, &|line| println!("{line}")).await
 }

@@ -30,6 +30,11 @@ pub(crate) async fn restore(
 ) -> Result<()> {
     let manifest = Manifest::read(place).await?;
     tell(manifest.summary());
+    if options.replace {
+        // Before anything makes way for it.
+        manifest.check(place).await?;
+        tell("every file of it is as it was written".to_owned());
+    }
     check_log(config, &manifest, options, tell).await?;
     let control = Control::open(&config.control)
         .await

@@ -56,6 +56,7 @@ fn selection(
 
 /// Replays once, prints what was found, and fails where something differs and was not mended.
 pub(crate) async fn run(config: Config, options: Options) -> Result<()> {
+    crate::backup::must_be_there(&config).context("there is nothing to replay")?;
     let parts = Parts::open(&config).await.context(
         "a replay needs the log, the warehouse and the archive to itself where they are embedded",
     )?;
@@ -82,6 +83,9 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<()> {
         false => print!("{}", shown::report(&report)),
     }
     closed?;
+    if wanted.selection != Selection::All && !wanted.dry_run && report.customers == 0 {
+        bail!("no customer has events there, so nothing was compared; look at what was asked for");
+    }
     if !report.is_clean() && !report.switched {
         bail!(
             "the live state differs from what the events say; `millrace replay --switch` mends it"

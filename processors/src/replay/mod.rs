@@ -195,6 +195,15 @@ pub fn replay<'a>(
     let begun = Instant::now();
     let mut report = Report::default();
     let generations = generations(place).await?;
+    if let Selection::From(from) = options.selection
+        && !generations.iter().any(|generation| {
+            generation.number == from.generation && generation.cut.contains_key(&from.partition)
+        })
+    {
+        return Err(ReplayError::Options(
+            "nothing is applied of that generation and partition; GET /admin/reconciliation lists those there are",
+        ));
+    }
     let snapshot = place.archive.snapshot().await?;
     report.plan(&generations, |generation, partition| {
         snapshot.archived(generation, partition)

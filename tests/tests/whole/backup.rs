@@ -145,7 +145,11 @@ async fn what_a_crash_left_is_backed_up_and_put_back() {
             "--set",
             "stream.generation=2",
         ]),
-        "manifest.json",
+        "does not exist",
+    );
+    assert!(
+        !folder.path().join("none").exists(),
+        "it is not made either"
     );
 
     let mut restored = TestApp::prepare(&[]);
@@ -187,6 +191,17 @@ async fn what_a_crash_left_is_backed_up_and_put_back() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&data, bytes).unwrap();
+    // What works is not given up for it.
+    restored.set("warehouse=chdb:{data}/warehouse");
+    restored.set("stream.generation=4");
+    refused(
+        &restored.run(&["restore", "--from", &place("first"), "--replace"]),
+        "damaged",
+    );
+    restored.set("stream.generation=3");
+    restored.restart().await;
+    assert_holds(&restored, &moved.key, 5_000).await;
+    restored.terminate().await;
     let other = TestApp::prepare(&["stream.generation=2"]);
     refused(&other.run(&from), "damaged");
     refused(
