@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
-use control::{Allowance, Authenticator, Control, Scope, Scopes, StaticKey, StaticOwner};
+use control::{
+    Allowance, Authenticator, Control, OutsideTokens, Scope, Scopes, StaticKey, StaticOwner,
+};
 use ingest::{Budget, Ingest, Quotas, Sampler};
 use processors::replay::Place;
 use processors::{Handle, Lag, Processor};
@@ -51,6 +53,9 @@ impl Parts {
             let key = StaticKey::from_secret(&config.operator.key, scopes, StaticOwner::Operator);
             authenticator = authenticator.with_static_keys(vec![key]);
         }
+        authenticator = authenticator
+            .with_outside_tokens(outside_tokens(config))
+            .context("tokens of an outside service cannot be checked as they are set up")?;
         let log = stream::open(&config.log, &log_options(config))
             .await
             .context("the log cannot be opened")?;
@@ -207,6 +212,19 @@ pub(crate) fn log_options(config: &Config) -> stream::Options {
             ..defaults.kafka
         },
         ..defaults
+    }
+}
+
+fn outside_tokens(config: &Config) -> OutsideTokens {
+    let tokens = config.tokens.clone();
+    OutsideTokens {
+        secret: tokens.secret,
+        jwks: tokens.jwks,
+        issuer: tokens.issuer,
+        audience: tokens.audience,
+        organization_claim: tokens.organization_claim,
+        user_claim: tokens.user_claim,
+        role_claim: tokens.role_claim,
     }
 }
 

@@ -27,7 +27,8 @@ const CRASH_AT: &str = "MILLRACE_CRASH_AT";
 /// The step of the recipe that a test leaves out.
 #[cfg(feature = "crash-points")]
 const LEAVE_OUT: &str = "MILLRACE_LEAVE_OUT";
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
+    "tokens.secret",
     "s3.secret_access_key",
     "operator.key",
     "clickhouse_http.password",
@@ -53,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) s3: S3,
     pub(crate) backup: Backup,
     pub(crate) operator: Operator,
+    pub(crate) tokens: Tokens,
     pub(crate) clickhouse_http: ClickhouseHttp,
     pub(crate) logging: Logging,
 }
@@ -135,6 +137,18 @@ pub(crate) struct Backup {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Operator {
     pub(crate) key: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tokens {
+    pub(crate) secret: String,
+    pub(crate) jwks: String,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) organization_claim: String,
+    pub(crate) user_claim: String,
+    pub(crate) role_claim: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

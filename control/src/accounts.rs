@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schemas::{Currency, OrganizationId, Timestamp, UserId};
+use schemas::{Currency, OrganizationId, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,11 +28,13 @@ macro_rules! organizations {
 macro_rules! users {
     ($rest:literal) => {
         concat!(
-            "SELECT id, organization_id, name, email, role, password_hash, created_at FROM users ",
+            "SELECT id, organization_id, name, email, role, password_hash, team_id, created_at, deactivated_at,
+                last_login_at FROM users ",
             $rest
         )
     };
 }
+pub(crate) use users;
 
 /// A new organization and its owner.
 #[derive(Clone, Deserialize)]
@@ -176,7 +178,10 @@ impl Control {
             name,
             email,
             role: Role::Owner,
+            team: None,
             created_at,
+            deactivated_at: None,
+            last_login_at: Some(created_at),
         };
         Ok(Registration {
             organization,
@@ -216,8 +221,8 @@ impl Control {
             created_at
         ];
         let sql =
-            "INSERT INTO users (id, organization_id, name, email, role, password_hash, created_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            "INSERT INTO users (id, organization_id, name, email, role, password_hash, created_at, last_login_at)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
         transaction
             .execute(sql, row)
             .await
@@ -252,18 +257,30 @@ impl Control {
         let password: String = password.chars().take(1025).collect();
         let stored = row.as_ref().map(|row| row.password_hash.clone());
         let matches = self.passwords().verify(password, stored).await?;
-        let user: User = match row {
-            Some(row) if matches => row.try_into()?,
+        let row = match row {
+            Some(row) if matches => row,
             _ => return Err(ControlError::Credentials),
         };
-        let organization = self.organization(&user.organization).await?;
         let now = self.now();
         let expires_at = self.session_end(now);
+        let mut transaction = self.db().begin().await?;
+        // Checking took a while: only if the password is still this one, and the user was not sent away meanwhile.
+        let sql = "UPDATE users SET last_login_at = $2
+                   WHERE id = $1 AND password_hash = $3 AND deactivated_at IS NULL";
+        let checked = values![row.id.as_str(), now, row.password_hash.as_str()];
+        if transaction.execute(sql, checked).await? == 0 {
+            return Err(ControlError::Credentials);
+        }
+        let user = User {
+            last_login_at: Some(now),
+            ..User::try_from(row)?
+        };
         let (token, insert) = new_session(&user.id, now, expires_at);
-        self.db()
-            .execute("DELETE FROM sessions WHERE expires_at <= $1", values![now])
-            .await?;
-        self.db().execute(INSERT_SESSION, insert).await?;
+        let sql = "DELETE FROM sessions WHERE expires_at <= $1";
+        transaction.execute(sql, values![now]).await?;
+        transaction.execute(INSERT_SESSION, insert).await?;
+        transaction.commit().await?;
+        let organization = self.organization(&user.organization).await?;
         Ok(LoggedIn {
             organization,
             user,
@@ -346,12 +363,18 @@ impl Control {
     }
 }
 
-const INSERT_SESSION: &str =
-    "INSERT INTO sessions (token_hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const INSERT_SESSION: &str = "INSERT INTO sessions (token_hash, user_id, created_at, expires_at, id) VALUES ($1, $2, $3, $4, $5)";
 
 /// A new token and the values that store it.
 fn new_session(user: &UserId, now: Timestamp, end: Timestamp) -> (String, Vec<crate::db::Value>) {
     let token = token::generate(TokenKind::Session);
-    let values = values![TokenHash::of(&token).to_hex(), user.as_str(), now, end];
+    let id = SessionId::from_uuid(Uuid::now_v7());
+    let values = values![
+        TokenHash::of(&token).to_hex(),
+        user.as_str(),
+        now,
+        end,
+        id.as_str()
+    ];
     (token, values)
 }

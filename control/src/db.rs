@@ -22,6 +22,7 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Text(String),
+    OptionalText(Option<String>),
     Integer(i64),
     OptionalInteger(Option<i64>),
 }
@@ -35,6 +36,12 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Value::Text(text)
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        Value::OptionalText(text.map(str::to_owned))
     }
 }
 
@@ -70,6 +77,7 @@ pub(crate) use values;
 fn arguments<A: Arguments>(values: Vec<Value>) -> Result<A, sqlx::Error>
 where
     String: for<'q> sqlx::Encode<'q, A::Database> + sqlx::Type<A::Database>,
+    Option<String>: for<'q> sqlx::Encode<'q, A::Database> + sqlx::Type<A::Database>,
     i64: for<'q> sqlx::Encode<'q, A::Database> + sqlx::Type<A::Database>,
     Option<i64>: for<'q> sqlx::Encode<'q, A::Database> + sqlx::Type<A::Database>,
 {
@@ -77,6 +85,7 @@ where
     for value in values {
         match value {
             Value::Text(text) => arguments.add(text),
+            Value::OptionalText(text) => arguments.add(text),
             Value::Integer(number) => arguments.add(number),
             Value::OptionalInteger(number) => arguments.add(number),
         }

@@ -2,7 +2,8 @@
 
 use schemas::{Code, FieldError};
 
-use crate::roles::Scope;
+use crate::permissions::Permission;
+use crate::roles::{Role, Scope};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,10 +22,16 @@ pub enum ControlError {
     /// E-mail or password is wrong; which of the two is not said.
     #[error("e-mail or password is wrong")]
     Credentials,
+    /// A rule forbids it, whatever the values.
+    #[error("{0}")]
+    Rule(&'static str),
+    /// The caller's role is not enough for it.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// There is no such thing in this organization.
     #[error("no such {what} in this organization")]
     NotFound {
-        /// What was looked for: `organization`, `user` or `key`.
+        /// What was looked for: `organization`, `user`, `team`, `session` or `key`.
         what: &'static str,
     },
     /// More passwords wait to be hashed than is sound.
@@ -62,14 +69,15 @@ impl ControlError {
         ControlError::Invalid(FieldError::new(field, code, detail))
     }
 
-    /// Says whether the database refused a value because it is taken, instead of failing.
+    /// Says whether the database refused a value because it is taken, or because what it names is gone, instead of
+    /// failing.
     pub(crate) fn or_conflict(error: sqlx::Error, field: &'static str) -> Self {
-        match error
-            .as_database_error()
-            .is_some_and(|inner| inner.is_unique_violation())
-        {
-            true => ControlError::Conflict { field },
-            false => error.into(),
+        match error.as_database_error() {
+            Some(inner) if inner.is_unique_violation() => ControlError::Conflict { field },
+            Some(inner) if inner.is_foreign_key_violation() => ControlError::Rule(
+                "something that is part of it was just changed by somebody else, look and try again",
+            ),
+            _ => error.into(),
         }
     }
 }
@@ -125,3 +133,14 @@ impl AuthError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this needs the scope {0}, use a key or a role that has it")]
 pub struct MissingScope(pub Scope);
+
+/// The caller is known but may not do this: 403.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MissingPermission {
+    /// A user whose role does not have it.
+    #[error("the role {0} does not have {name}; ask an administrator of the organization", name = .1.as_str())]
+    Role(Role, Permission),
+    /// A key without the scope for it.
+    #[error("this needs the scope {0}, use a key that has it")]
+    Scope(Scope),
+}

@@ -236,7 +236,10 @@ impl Control {
     }
 
     /// Changes a key of the organization, or of any where none is named: at once in this process, within 5 s in every
-    /// other.
+    /// other. Who names none runs the installation: the quota that is set so is for others to keep to.
+    ///
+    /// # Errors
+    /// `Forbidden` where the organization changes a quota that it was given.
     pub async fn update_key(
         &self,
         organization: Option<&OrganizationId>,
@@ -264,8 +267,10 @@ impl Control {
                 name = CASE WHEN $3 = '' THEN name ELSE $3 END,
                 events_per_second = CASE WHEN $4 = 1 THEN $5 ELSE events_per_second END,
                 burst = CASE WHEN $6 = 1 THEN $7 ELSE burst END,
-                events_per_day = CASE WHEN $8 = 1 THEN $9 ELSE events_per_day END
+                events_per_day = CASE WHEN $8 = 1 THEN $9 ELSE events_per_day END,
+                quota_given = CASE WHEN $1 = '' AND $10 = 1 THEN 1 ELSE quota_given END
             WHERE id = $2 AND ($1 = '' OR organization_id = $1) AND revoked_at IS NULL
+                AND ($1 = '' OR $10 = 0 OR quota_given = 0)
             RETURNING id, name, hint, scopes, created_at, expires_at, rotated_at, revoked_at, last_used_at,
                 events_per_second, burst, events_per_day";
         let row = values![
@@ -277,15 +282,28 @@ impl Control {
             changes_burst,
             column(burst),
             changes_day,
-            column(day)
+            column(day),
+            changes_rate.max(changes_burst).max(changes_day)
         ];
         let mut transaction = self.db().begin().await?;
         let mut rows: Vec<KeyRow> = transaction.all(sql, row).await?;
         transaction.commit().await?;
         self.forget_cached();
-        match rows.pop() {
-            Some(row) => row.try_into(),
-            None => Err(ControlError::NotFound { what: "key" }),
+        if let Some(row) = rows.pop() {
+            return row.try_into();
+        }
+        let listed = match organization {
+            Some(organization) => self.list_keys(organization).await?,
+            None => Vec::new(),
+        };
+        match listed
+            .iter()
+            .any(|key| key.id == *id && key.revoked_at.is_none())
+        {
+            true => Err(ControlError::Forbidden(
+                "who runs the installation has set what this key may send, ask for another quota",
+            )),
+            false => Err(ControlError::NotFound { what: "key" }),
         }
     }
 

@@ -25,6 +25,16 @@ const MIGRATIONS: &[Migration] = &[
         name: "quotas",
         sql: include_str!("../migrations/0002_quotas.sql"),
     },
+    Migration {
+        version: 3,
+        name: "staff",
+        sql: include_str!("../migrations/0003_staff.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "given quotas",
+        sql: include_str!("../migrations/0004_given_quotas.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -1,6 +1,6 @@
 //! Organizations and users, as they are stored and as they are answered.
 
-use schemas::{Currency, OrganizationId, Timestamp, UserId};
+use schemas::{Currency, OrganizationId, TeamId, Timestamp, UserId};
 use serde::Serialize;
 
 use crate::error::ControlError;
@@ -36,7 +36,31 @@ pub struct User {
     pub email: String,
     /// What the user may do.
     pub role: Role,
+    /// The team the user is in.
+    pub team: Option<TeamId>,
     /// When the account was made.
+    pub created_at: Timestamp,
+    /// Since when the user may not log in any more.
+    pub deactivated_at: Option<Timestamp>,
+    /// When the user last logged in.
+    pub last_login_at: Option<Timestamp>,
+}
+
+impl User {
+    /// Whether the user may log in.
+    pub fn is_active(&self) -> bool {
+        self.deactivated_at.is_none()
+    }
+}
+
+/// A group of staff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Team {
+    /// `team_…`.
+    pub id: TeamId,
+    /// Unique in the organization, whatever its case.
+    pub name: String,
+    /// When it was made.
     pub created_at: Timestamp,
 }
 
@@ -74,7 +98,10 @@ pub(crate) struct UserRow {
     pub(crate) email: String,
     pub(crate) role: String,
     pub(crate) password_hash: String,
+    pub(crate) team_id: Option<String>,
     pub(crate) created_at: i64,
+    pub(crate) deactivated_at: Option<i64>,
+    pub(crate) last_login_at: Option<i64>,
 }
 
 impl TryFrom<UserRow> for User {
@@ -87,7 +114,10 @@ impl TryFrom<UserRow> for User {
             organization: OrganizationId::from_text(row.organization_id),
             name: row.name,
             email: row.email,
+            team: row.team_id.map(TeamId::from_text),
             created_at: Timestamp::from_micros(row.created_at),
+            deactivated_at: row.deactivated_at.map(Timestamp::from_micros),
+            last_login_at: row.last_login_at.map(Timestamp::from_micros),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Who is calling.
 
-use schemas::{Currency, KeyId, OrganizationId, Timestamp, UserId};
+use std::borrow::Cow;
+
+use schemas::{Currency, KeyId, OrganizationId, SessionId, Timestamp, UserId};
 
 use crate::error::MissingScope;
 use crate::quota::Quota;
@@ -13,6 +15,8 @@ pub struct Principal {
     pub organization: OrganizationId,
     /// The member of staff, for a session.
     pub user: Option<UserId>,
+    /// The session, for a session.
+    pub session: Option<SessionId>,
     /// The key, for an API key of the database.
     pub key: Option<KeyId>,
     /// The user's role; [`Role::None`] for keys, whose scopes say everything.
@@ -33,6 +37,17 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Names the caller in what is counted and kept: the key, else the user. Users of an outside service come with their
+    /// organization, so that none has the name of a key or of somebody elsewhere. Empty for keys of the configuration.
+    pub fn name(&self) -> Cow<'_, str> {
+        match (&self.key, &self.user, &self.session) {
+            (Some(key), _, _) => key.as_str().into(),
+            (None, Some(user), Some(_)) => user.as_str().into(),
+            (None, Some(user), None) => format!("{}/{user}", self.organization).into(),
+            (None, None, _) => "".into(),
+        }
+    }
+
     /// Passes where the scope is held.
     pub fn require(&self, scope: Scope) -> Result<(), MissingScope> {
         match self.scopes.contains(scope) {

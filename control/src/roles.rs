@@ -140,17 +140,17 @@ impl fmt::Debug for Scopes {
 pub enum Role {
     /// Registered the organization.
     Owner,
-    /// Everything the owner may.
+    /// Everything the owner may, but to decide about owners.
     Admin,
-    /// Sees and changes customers.
+    /// Works with every customer and sees all figures.
     Manager,
-    /// Sees and changes customers.
+    /// Works with customers that are assigned, and with prospects and leads of nobody.
     Sales,
-    /// Sees and changes customers.
+    /// Works with every customer.
     Support,
-    /// Sees and changes customers.
+    /// Works with every customer and sees all figures.
     Employee,
-    /// An outside partner, who sees only what is shared with it.
+    /// An outside partner, who sees its own record.
     Brand,
     /// Nothing.
     None,

@@ -7,7 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use control::Scope;
+use control::{Permission, Reach, Scope};
 use schemas::{Kind, ParseContext, Problem, ProblemKind, TraceContext};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
@@ -334,6 +334,11 @@ async fn receipt(
     principal
         .require_any([Scope::Ingest, Scope::Read])
         .map_err(|error| Problem::new(ProblemKind::Forbidden, error.to_string()))?;
+    // It tells of any customer: of staff, only who sees them all may ask.
+    if principal.user.is_some() && principal.reach(Permission::ReadCustomers) != Ok(Reach::All) {
+        let detail = "your role does not see every customer; ask somebody whose role does";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
     let mut customer = None;
     for (name, value) in parameters(query.as_deref())? {
         match name.as_str() {

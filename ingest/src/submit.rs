@@ -94,11 +94,7 @@ fn encode(
     batch: Batch,
     trace: &Option<Arc<TraceContext>>,
 ) -> (Vec<NewRecord>, Vec<Verdict>) {
-    let source: Arc<str> = match (&principal.key, &principal.user) {
-        (Some(key), _) => key.as_str().into(),
-        (None, Some(user)) => user.as_str().into(),
-        (None, None) => "".into(),
-    };
+    let source: Arc<str> = principal.name().into();
     let pending = Position {
         generation: 0,
         partition: 0,

@@ -171,7 +171,10 @@ pub(crate) struct App {
     pub(crate) statements: Engine,
     /// Turns of those who read payloads of rejections, which may be large.
     pub(crate) payloads: Semaphore,
+    /// Failed log-ins, by e-mail.
     pub(crate) throttle: Throttle,
+    /// Wrong passwords in changes of it, by user: apart, so that no log-in can be made to count as one.
+    pub(crate) password_throttle: Throttle,
     pub(crate) recommenders: Recommenders,
 }
 
@@ -183,6 +186,7 @@ impl App {
             statements: Engine::new(limits, 2),
             payloads: Semaphore::new(2),
             throttle: Throttle::new(limits.login_failures, limits.login_window),
+            password_throttle: Throttle::new(limits.login_failures, limits.login_window),
             recommenders: Recommenders::new(limits.recommenders, limits.recommender_age),
             api,
         })

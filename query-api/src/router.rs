@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    auth, customers, docs, forecasts, keys, recommendations, rejections, replay, reports, sql,
-    system,
+    access, auth, customers, docs, forecasts, keys, recommendations, rejections, replay, reports,
+    sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -28,6 +28,16 @@ fn table() -> Vec<Route> {
         routes!(auth::login),
         routes!(auth::logout),
         routes!(auth::me),
+        routes!(auth::change_password),
+        routes!(auth::sessions),
+        routes!(auth::end_session),
+        routes!(users::create, users::list),
+        routes!(users::show, users::update, users::deactivate),
+        routes!(users::sessions, users::end_sessions),
+        routes!(teams::create, teams::list),
+        routes!(teams::show, teams::update, teams::delete),
+        routes!(teams::roles),
+        routes!(access::review),
         routes!(keys::create, keys::list),
         routes!(keys::revoke, keys::update),
         routes!(keys::update_any),

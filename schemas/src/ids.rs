@@ -61,6 +61,17 @@ text_id!(
     "key_"
 );
 
+text_id!(
+    /// A team of staff, `team_…`.
+    TeamId,
+    "team_"
+);
+text_id!(
+    /// A session (its name, not its token), `ses_…`.
+    SessionId,
+    "ses_"
+);
+
 /// How many buckets customers are hashed into; the number of partitions and of shards divide it.
 pub const BUCKETS: u16 = 256;
 

@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS customer_state
     updated_at DateTime64(6, 'UTC'),
     activities UInt64,
     interactions UInt64,
+    assigned_to String,
+    user_id String,
     state String CODEC(ZSTD),
     INDEX by_key customer_key TYPE bloom_filter GRANULARITY 1
 )

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::Shared;
 use parking_lot::Mutex;
-use schemas::{Currency, KeyId, OrganizationId, Timestamp, UserId};
+use schemas::{Currency, KeyId, OrganizationId, SessionId, Timestamp, UserId};
 use tokio::sync::oneshot;
 
+use super::outside::Outside;
 use super::static_keys::{StaticKey, StaticOwner};
+use super::usage::Used;
 use super::{Good, Inner};
 use crate::control::Control;
 use crate::db::values;
@@ -34,6 +36,7 @@ pub(super) enum Subject {
     Key,
     Session,
     Static(StaticKey),
+    Outside(Arc<Outside>, Box<str>),
 }
 
 /// Takes a query off the list however it ends, a panic included.
@@ -93,8 +96,8 @@ async fn ask(inner: &Inner, hash: TokenHash, generation: u64, subject: Subject) 
                 let left = u64::try_from(end.micros().saturating_sub(now.micros())).unwrap_or(0);
                 lifetime = lifetime.min(Duration::from_micros(left));
             }
-            if let Some(key) = &principal.key {
-                inner.usage.record(key, now);
+            if let Some(used) = Used::by(&principal) {
+                inner.usage.record(&used, now);
             }
             let principal = Arc::new(principal);
             inner.good.insert(
@@ -136,6 +139,7 @@ async fn find(
         Subject::Key => find_key(control, hash, now).await,
         Subject::Session => find_session(control, hash, now).await,
         Subject::Static(key) => find_static(control, key).await,
+        Subject::Outside(outside, token) => outside.find(control, &token).await,
     }
 }
 
@@ -177,6 +181,7 @@ async fn find_key(
     Ok(Some(Principal {
         organization: OrganizationId::from_text(row.organization_id),
         user: None,
+        session: None,
         key: Some(KeyId::from_text(row.id)),
         role: Role::None,
         scopes,
@@ -190,6 +195,7 @@ async fn find_key(
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
+    id: String,
     user_id: String,
     organization_id: String,
     role: String,
@@ -200,13 +206,13 @@ struct SessionRow {
 }
 
 const SESSION: &str =
-    "SELECT s.user_id, u.organization_id, u.role, s.expires_at, o.currency, o.timezone,
+    "SELECT s.id, s.user_id, u.organization_id, u.role, s.expires_at, o.currency, o.timezone,
         CAST(CASE WHEN i.id IS NULL THEN 0 ELSE 1 END AS BIGINT) AS operator
     FROM sessions s
     JOIN users u ON u.id = s.user_id
     JOIN organizations o ON o.id = u.organization_id
     LEFT JOIN installation i ON i.organization_id = o.id
-    WHERE s.token_hash = $1 AND s.expires_at > $2";
+    WHERE s.token_hash = $1 AND s.expires_at > $2 AND u.deactivated_at IS NULL";
 
 async fn find_session(
     control: &Control,
@@ -223,6 +229,7 @@ async fn find_session(
     Ok(Some(Principal {
         organization: OrganizationId::from_text(row.organization_id),
         user: Some(UserId::from_text(row.user_id)),
+        session: Some(SessionId::from_text(row.id)),
         key: None,
         role,
         scopes,
@@ -260,6 +267,7 @@ async fn find_static(control: &Control, key: StaticKey) -> Result<Option<Princip
     Ok(Some(Principal {
         organization: id,
         user: None,
+        session: None,
         key: None,
         role: Role::None,
         scopes,

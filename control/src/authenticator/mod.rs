@@ -7,6 +7,7 @@
 
 mod cache;
 mod lookup;
+mod outside;
 mod static_keys;
 mod usage;
 
@@ -23,12 +24,16 @@ use crate::principal::Principal;
 use crate::token::{TokenHash, TokenKind};
 use cache::Cache;
 use lookup::{Pending, Subject};
+use outside::Outside;
 use usage::Usage;
 
+pub use outside::OutsideTokens;
 pub use static_keys::{StaticKey, StaticOwner};
 
 /// No token that is ever valid is longer; longer ones are not even hashed.
 const LONGEST_TOKEN: usize = 512;
+/// Those of an outside service hold what it claims.
+const LONGEST_OUTSIDE: usize = 8_192;
 
 /// Checks of tokens, by `result`: hit where the answer was in memory, miss where the database was asked.
 const REQUESTS: &str = "millrace_key_cache_requests_total";
@@ -80,6 +85,7 @@ impl Default for CachePolicy {
 pub struct Authenticator {
     inner: Arc<Inner>,
     static_keys: Arc<[StaticKey]>,
+    outside: Option<Arc<Outside>>,
 }
 
 /// An answer in use is asked for again when it is so old, and again after this time where that failed.
@@ -167,6 +173,7 @@ impl Authenticator {
         Self {
             inner,
             static_keys: Arc::new([]),
+            outside: None,
         }
     }
 
@@ -176,9 +183,23 @@ impl Authenticator {
         self
     }
 
+    /// Accepts tokens of an outside service besides keys and sessions.
+    ///
+    /// # Errors
+    /// `Invalid` names the setting that cannot be.
+    pub fn with_outside_tokens(mut self, options: OutsideTokens) -> Result<Self, ControlError> {
+        let outside = Outside::new(options)?;
+        self.outside = outside.is_open().then(|| Arc::new(outside));
+        Ok(self)
+    }
+
     /// Who holds this token. Unknown, expired and revoked tokens are one error.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthError> {
-        if token.len() > LONGEST_TOKEN {
+        let longest = match self.outside {
+            Some(_) => LONGEST_OUTSIDE,
+            None => LONGEST_TOKEN,
+        };
+        if token.len() > longest {
             return Err(AuthError::Unknown);
         }
         let hash = TokenHash::of(token);
@@ -208,9 +229,13 @@ impl Authenticator {
             return Ok(Subject::Static(key.clone()));
         }
         // A text this program cannot have made is not worth a query, nor a place in a cache.
-        match TokenKind::of(token).ok_or(AuthError::Unknown)? {
-            TokenKind::Key => Ok(Subject::Key),
-            TokenKind::Session => Ok(Subject::Session),
+        match (TokenKind::of(token), &self.outside) {
+            (Some(TokenKind::Key), _) => Ok(Subject::Key),
+            (Some(TokenKind::Session), _) => Ok(Subject::Session),
+            (None, Some(outside)) if token.split('.').count() == 3 => {
+                Ok(Subject::Outside(outside.clone(), token.into()))
+            }
+            (None, _) => Err(AuthError::Unknown),
         }
     }
 

@@ -1,15 +1,53 @@
-//! When keys were last used: noted in memory, written in batches.
+//! When keys and sessions were last used: noted in memory, written in batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use schemas::{KeyId, Timestamp};
+use schemas::{KeyId, SessionId, Timestamp};
 
 use super::Inner;
 use crate::db::values;
 use crate::error::ControlError;
+use crate::principal::Principal;
+
+/// What was used.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Used {
+    Key(KeyId),
+    Session(SessionId),
+}
+
+impl Used {
+    /// What a caller presented; nothing for keys of the configuration.
+    pub(super) fn by(principal: &Principal) -> Option<Self> {
+        let key = principal.key.clone().map(Used::Key);
+        key.or_else(|| principal.session.clone().map(Used::Session))
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Used::Key(id) => id.as_str(),
+            Used::Session(id) => id.as_str(),
+        }
+    }
+
+    /// `$3` is the latest earlier use that still lets this one be written: however many processes see it, it is
+    /// written once in each interval. A use that is passed over is less than the interval after the one that is stored.
+    fn write(&self) -> &'static str {
+        match self {
+            Used::Key(_) => {
+                "UPDATE api_keys SET last_used_at = $2
+                 WHERE id = $1 AND (last_used_at IS NULL OR (last_used_at < $2 AND last_used_at <= $3))"
+            }
+            Used::Session(_) => {
+                "UPDATE sessions SET last_used_at = $2
+                 WHERE id = $1 AND (last_used_at IS NULL OR (last_used_at < $2 AND last_used_at <= $3))"
+            }
+        }
+    }
+}
 
 struct Use {
     last: Timestamp,
@@ -17,9 +55,9 @@ struct Use {
     written: Option<(Timestamp, Timestamp)>,
 }
 
-/// The last use of each key that was seen lately.
+/// The last use of each key and session that was seen lately.
 pub(super) struct Usage {
-    uses: Mutex<HashMap<KeyId, Use>>,
+    uses: Mutex<HashMap<Used, Use>>,
     touch_micros: i64,
 }
 
@@ -32,7 +70,7 @@ impl Usage {
         }
     }
 
-    pub(super) fn record(&self, key: &KeyId, now: Timestamp) {
+    pub(super) fn record(&self, key: &Used, now: Timestamp) {
         let mut uses = self.uses.lock();
         match uses.get_mut(key) {
             Some(found) => found.last = found.last.max(now),
@@ -49,7 +87,7 @@ impl Usage {
     }
 
     /// Uses that the database does not know and that are due, or all of them.
-    fn due(&self, now: Timestamp, all: bool) -> Vec<(KeyId, Timestamp)> {
+    fn due(&self, now: Timestamp, all: bool) -> Vec<(Used, Timestamp)> {
         let mut uses = self.uses.lock();
         let rested =
             |told: Timestamp| now.micros().saturating_sub(told.micros()) >= self.touch_micros;
@@ -68,7 +106,7 @@ impl Usage {
             .collect()
     }
 
-    fn mark_written(&self, batch: &[(KeyId, Timestamp)], now: Timestamp) {
+    fn mark_written(&self, batch: &[(Used, Timestamp)], now: Timestamp) {
         let mut uses = self.uses.lock();
         for (key, last) in batch {
             if let Some(found) = uses.get_mut(key) {
@@ -77,11 +115,6 @@ impl Usage {
         }
     }
 }
-
-/// `$3` is the latest earlier use that still lets this one be written: however many processes see a key, it is
-/// written once in each interval. A use that is passed over is less than the interval after the one that is stored.
-const WRITE: &str = "UPDATE api_keys SET last_used_at = $2
-    WHERE id = $1 AND (last_used_at IS NULL OR (last_used_at < $2 AND last_used_at <= $3))";
 
 /// Writes what is due in one transaction.
 pub(super) async fn write(inner: &Inner, all: bool) -> Result<(), ControlError> {
@@ -100,7 +133,7 @@ pub(super) async fn write(inner: &Inner, all: bool) -> Result<(), ControlError> 
     let mut transaction = inner.control.db().begin().await?;
     for (key, last) in &batch {
         transaction
-            .execute(WRITE, values![key.as_str(), *last, rested])
+            .execute(key.write(), values![key.id(), *last, rested])
             .await?;
     }
     transaction.commit().await?;
@@ -119,7 +152,7 @@ pub(super) fn write_periodically(inner: &Arc<Inner>) {
             tokio::time::sleep(every).await;
             let Some(inner) = weak.upgrade() else { return };
             if let Err(error) = write(&inner, false).await {
-                tracing::warn!(%error, "last uses of keys were not written, trying again");
+                tracing::warn!(%error, "last uses of keys and sessions were not written, trying again");
             }
         }
     });
@@ -133,7 +166,7 @@ mod tests {
     #[test]
     fn a_key_is_written_once_in_its_interval_and_then_forgotten() {
         let usage = Usage::new(Duration::from_secs(60));
-        let key = KeyId::from_text("key_1");
+        let key = Used::Key(KeyId::from_text("key_1"));
         let second = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         usage.record(&key, second(0));
         assert_eq!(usage.due(second(10), false), [(key.clone(), second(0))]);

@@ -1,4 +1,4 @@
-use control::{Authenticator, Control, ControlError, Scope};
+use control::{Authenticator, Control, ControlError, Role, Scope, UserChange};
 
 use super::keys::key;
 use super::{Backend, register};
@@ -8,6 +8,17 @@ pub(crate) async fn a_copy_is_put_back_on_either_database(backend: Backend<'_>) 
     let control = backend.open().await;
     let account = register(&control, "ada@example.com").await;
     register(&control, "grace@example.com").await;
+    // Users come before the teams they are in.
+    let organization = &account.organization.id;
+    let team = control.create_team(organization, "North").await.unwrap();
+    let joined = UserChange {
+        team: Some(Some(team.id)),
+        ..UserChange::default()
+    };
+    control
+        .update_user(organization, Role::Owner, &account.user.id, joined)
+        .await
+        .unwrap();
     let made = control
         .create_key(&account.organization.id, key([Scope::Read]))
         .await

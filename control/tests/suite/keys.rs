@@ -324,6 +324,20 @@ pub(crate) async fn a_quota_is_kept_and_changed(backend: Backend<'_>) {
     let renamed = control.update_key(None, &made.id, rename).await.unwrap();
     assert_eq!((renamed.quota, renamed.name.as_str()), (expected, "till"));
 
+    // A quota that was given is not for the organization to change; another name is.
+    let given = control.update_key(None, &made.id, change.clone()).await;
+    assert_eq!(given.unwrap().quota, expected);
+    let refused = control
+        .update_key(Some(&mine), &made.id, change.clone())
+        .await;
+    assert!(matches!(refused, Err(ControlError::Forbidden(_))));
+    let rename = KeyChange {
+        name: Some("shop".into()),
+        ..KeyChange::default()
+    };
+    let renamed = control.update_key(Some(&mine), &made.id, rename).await;
+    assert_eq!(renamed.unwrap().quota, expected);
+
     let foreign = control
         .update_key(Some(&theirs), &made.id, change.clone())
         .await;
@@ -335,7 +349,7 @@ pub(crate) async fn a_quota_is_kept_and_changed(backend: Backend<'_>) {
         events_per_day: Some(Some(u64::MAX)),
         ..KeyChange::default()
     };
-    let huge = control.update_key(Some(&mine), &made.id, huge).await;
+    let huge = control.update_key(None, &made.id, huge).await;
     assert!(matches!(huge, Err(ControlError::Invalid(error)) if error.field == "events_per_day"));
     control.revoke_key(&mine, &made.id).await.unwrap();
     let dead = control.update_key(Some(&mine), &made.id, change).await;

@@ -5,9 +5,11 @@ mod authenticator;
 mod copies;
 mod keys;
 pub(crate) mod outage;
+mod outside;
 mod raw;
 mod schema;
 mod settings;
+mod staff;
 
 use control::{Control, Options, Register, Registered};
 
@@ -90,6 +92,15 @@ pub(crate) async fn run(backend: Backend<'_>) {
         authenticator::keys_of_the_configuration,
         authenticator::last_uses_are_written_once_a_minute,
         authenticator::a_hit_costs_a_few_microseconds_at_most,
+        staff::staff_logs_in_and_has_its_role,
+        staff::a_deactivated_user_is_out_at_once,
+        staff::an_organization_keeps_an_owner,
+        staff::teams_have_names_of_their_own,
+        staff::a_changed_password_ends_the_other_sessions,
+        staff::sessions_are_listed_with_their_last_use,
+        outside::a_shared_secret_lets_in_who_the_claims_name,
+        outside::somebody_sent_away_does_not_come_back_by_it,
+        outside::published_keys_are_followed_when_they_change,
         settings::settings_have_defaults_and_keep_what_is_set,
         settings::settings_belong_to_one_organization,
         settings::bad_settings_are_refused,

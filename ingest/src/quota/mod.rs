@@ -10,6 +10,7 @@
 mod answer;
 mod state;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -76,12 +77,11 @@ fn today() -> (i64, Duration) {
     )
 }
 
-/// Who is counted: the key, else the user; keys of the configuration share one count.
-fn subject(principal: &Principal) -> &str {
-    match (&principal.key, &principal.user) {
-        (Some(key), _) => key.as_str(),
-        (None, Some(user)) => user.as_str(),
-        (None, None) => "configuration",
+/// Who is counted; keys of the configuration share one count.
+fn subject(principal: &Principal) -> Cow<'_, str> {
+    match principal.name() {
+        name if name.is_empty() => "configuration".into(),
+        name => name,
     }
 }
 
@@ -116,7 +116,7 @@ impl Quotas {
         if allowance.is_unlimited() {
             return Ok(());
         }
-        let found = self.0.uses.lock().get(subject(principal)).cloned();
+        let found = self.0.uses.lock().get(&*subject(principal)).cloned();
         let Some(found) = found else { return Ok(()) };
         let (at, (day, rest)) = (Instant::now(), today());
         let mut state = found.state.lock();
@@ -147,7 +147,7 @@ impl Quotas {
             return Ok(Taken { standing: None });
         }
         let (subject, events) = (subject(principal), events as u64);
-        let used = self.0.of(subject, &allowance);
+        let used = self.0.of(&subject, &allowance);
         if let Attempt::Taken(taken) = used.attempt(&allowance, events)? {
             return Ok(taken);
         }
@@ -165,7 +165,7 @@ impl Quotas {
             return Err(QuotaError::Unknown);
         }
         let control = &self.0.control;
-        let asked = control.take_quota(subject, day, missing + piece, allowance.events_per_day);
+        let asked = control.take_quota(&subject, day, missing + piece, allowance.events_per_day);
         let answer = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(error.to_string()),
@@ -203,7 +203,7 @@ impl Quotas {
         if events == 0 || allowance.is_unlimited() {
             return;
         }
-        let used = self.0.of(subject(principal), &allowance);
+        let used = self.0.of(&subject(principal), &allowance);
         let mut state = used.state.lock();
         state.tokens = (state.tokens + events as f64).min(allowance.burst as f64);
         if allowance.events_per_day > 0 && state.day == today().0 {

@@ -39,6 +39,8 @@ pub struct StateRows {
     updated_at: Vec<i64>,
     activities: Vec<u64>,
     interactions: Vec<u64>,
+    assignees: Texts,
+    users: Texts,
     states: Texts,
 }
 
@@ -86,6 +88,8 @@ impl StateRows {
         push_text(&mut self.emails, profile, "email");
         push_text(&mut self.phones, profile, "phone");
         push_text(&mut self.companies, profile, "company_name");
+        push_text(&mut self.assignees, profile, "assigned_to");
+        push_text(&mut self.users, profile, "user_id");
         match profile.get("customer_type") {
             // Two words of the sources for one thing.
             Some(r#""corporate""#) => self.types.push("business"),
@@ -134,6 +138,8 @@ impl StateRows {
             ("updated_at", times(self.updated_at), false),
             ("activities", counts(self.activities), false),
             ("interactions", counts(self.interactions), false),
+            ("assigned_to", self.assignees.finish()?, false),
+            ("user_id", self.users.finish()?, false),
             ("state", self.states.finish()?, false),
         ])
     }

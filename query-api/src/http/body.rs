@@ -148,12 +148,31 @@ impl Fields {
         }
     }
 
+    /// Takes a yes or no that may be absent.
+    pub(crate) fn optional_flag(&mut self, name: &'static str) -> Result<Option<bool>, Problem> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(refuse(name, "invalid_type", "must be true or false")),
+        }
+    }
+
     /// Takes a yes or no; no where it is absent.
     pub(crate) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
-        match self.value(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(refuse(name, "invalid_type", "must be true or false")),
+        Ok(self.optional_flag(name)?.unwrap_or(false))
+    }
+
+    /// Takes a text that may be absent, or null to take it back.
+    pub(crate) fn change_text(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Option<String>>, Problem> {
+        self.known.push(name);
+        match self.fields.shift_remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::String(text)) => Ok(Some(Some(text))),
+            Some(_) => Err(refuse(name, "invalid_type", "must be a text, or null")),
         }
     }
 

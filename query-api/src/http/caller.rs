@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use control::{AuthError, Principal, Scope};
+use control::{AuthError, MissingPermission, Permission, Principal};
 use schemas::{Problem, ProblemKind};
 
 use crate::api::App;
+use crate::models::sight::Sight;
 
 /// Anyone with a working key or session.
 #[derive(Debug)]
@@ -27,9 +28,17 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// A caller who may read.
+/// A caller who may see customers, and which.
 #[derive(Debug)]
-pub(crate) struct Reader(pub(crate) Arc<Principal>);
+pub(crate) struct CustomerReader(pub(crate) Arc<Principal>, pub(crate) Sight);
+
+/// A caller who may see figures of the whole organization.
+#[derive(Debug)]
+pub(crate) struct ReportReader(pub(crate) Arc<Principal>);
+
+/// A caller who may see colleagues.
+#[derive(Debug)]
+pub(crate) struct StaffReader(pub(crate) Arc<Principal>);
 
 /// A caller who manages the organization.
 #[derive(Debug)]
@@ -83,24 +92,45 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-async fn with_scope(
+fn forbidden(missing: MissingPermission) -> Problem {
+    Problem::new(ProblemKind::Forbidden, missing.to_string())
+}
+
+async fn with_permission(
     parts: &mut Parts,
     app: &Arc<App>,
-    scope: Scope,
+    permission: Permission,
 ) -> Result<Arc<Principal>, Problem> {
     let caller = Caller::from_request_parts(parts, app).await?;
-    caller
-        .principal
-        .require(scope)
-        .map_err(|missing| Problem::new(ProblemKind::Forbidden, missing.to_string()))?;
+    caller.principal.reach(permission).map_err(forbidden)?;
     Ok(caller.principal)
 }
 
-impl FromRequestParts<Arc<App>> for Reader {
+impl FromRequestParts<Arc<App>> for CustomerReader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        with_scope(parts, app, Scope::Read).await.map(Self)
+        let principal = Caller::from_request_parts(parts, app).await?.principal;
+        let sight = Sight::of(&principal).map_err(forbidden)?;
+        Ok(Self(principal, sight))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ReportReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let principal = with_permission(parts, app, Permission::ReadReports).await;
+        principal.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for StaffReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let principal = with_permission(parts, app, Permission::ReadStaff).await;
+        principal.map(Self)
     }
 }
 
@@ -108,7 +138,8 @@ impl FromRequestParts<Arc<App>> for Administrator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        with_scope(parts, app, Scope::Admin).await.map(Self)
+        let principal = with_permission(parts, app, Permission::ManageOrganization).await;
+        principal.map(Self)
     }
 }
 
@@ -116,7 +147,7 @@ impl FromRequestParts<Arc<App>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let principal = with_scope(parts, app, Scope::Admin).await?;
+        let principal = with_permission(parts, app, Permission::ManageOrganization).await?;
         match principal.operator {
             true => Ok(Self(principal)),
             false => Err(Problem::new(

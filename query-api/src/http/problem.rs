@@ -18,6 +18,8 @@ pub(crate) fn control_problem(error: ControlError) -> Problem {
             Problem::new(ProblemKind::Conflict, detail).field(field)
         }
         ControlError::Credentials => Problem::new(ProblemKind::Unauthorized, detail),
+        ControlError::Rule(_) => Problem::new(ProblemKind::Unprocessable, detail),
+        ControlError::Forbidden(_) => Problem::new(ProblemKind::Forbidden, detail),
         ControlError::NotFound { .. } => Problem::new(ProblemKind::NotFound, detail),
         ControlError::Busy => Problem::new(ProblemKind::Unavailable, detail),
         ControlError::Unavailable(_) => {

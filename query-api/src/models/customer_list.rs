@@ -124,6 +124,20 @@ impl Filter {
         );
     }
 
+    /// It is assigned to this user, or is a prospect or lead of nobody.
+    pub(crate) fn in_charge(&mut self, user: &str) {
+        self.add(
+            "(assigned_to = {in_charge:String} OR assigned_to = '' AND status IN ('prospect', 'lead'))",
+            "in_charge",
+            user,
+        );
+    }
+
+    /// It is this user itself.
+    pub(crate) fn is_user(&mut self, user: &str) {
+        self.add("user_id = {is_user:String}", "is_user", user);
+    }
+
     /// A column has this value, whatever the case.
     pub(crate) fn equals_folded(&mut self, column: &'static str, value: &str) {
         let condition = format!("lowerUTF8({column}) = lowerUTF8({{is_{column}:String}})");
@@ -254,6 +268,8 @@ fn inner_columns(conditions: &str, order: &str) -> String {
         "last_seen",
         "last_contact",
         "last_order",
+        "assigned_to",
+        "user_id",
         "state",
     ];
     let mut columns = vec![CUSTOMER, "version"];

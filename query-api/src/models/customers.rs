@@ -28,6 +28,8 @@ pub(crate) struct CustomerJson {
     pub(crate) customer_type: Option<String>,
     /// prospect, lead, active or inactive.
     pub(crate) status: String,
+    /// The member of staff responsible, `usr_…`.
+    pub(crate) assigned_to: Option<String>,
     /// As last stated by a user event.
     pub(crate) city: Option<String>,
     /// As last stated by a user event.
@@ -71,6 +73,14 @@ pub(crate) struct CustomerJson {
 pub(crate) struct Found {
     pub(crate) customer: CustomerJson,
     pub(crate) state: Details,
+}
+
+impl Found {
+    /// The account that the customer is.
+    pub(crate) fn user_id(&self) -> Option<String> {
+        let json = self.state.profile.fields.get("user_id")?;
+        serde_json::from_str(json).ok()
+    }
 }
 
 /// What is read of `customer_state.state` beside the columns. Fields it may gain are passed over.
@@ -126,6 +136,7 @@ fn columns() -> String {
         "country",
         "tier",
         "currency",
+        "assigned_to",
     ];
     let numbers = ["points", "orders", "activities", "interactions"];
     let times = [
@@ -175,6 +186,7 @@ fn read(batch: &arrow::array::RecordBatch) -> Result<Vec<CustomerJson>, Warehous
     let (mut company_name, mut customer_type) =
         (optional("c_company_name")?, optional("c_customer_type")?);
     let (mut city, mut country) = (optional("c_city")?, optional("c_country")?);
+    let mut assigned_to = optional("c_assigned_to")?;
     let (points, orders) = (number("c_points")?, number("c_orders")?);
     let (activities, interactions) = (number("c_activities")?, number("c_interactions")?);
     let revenue = rows.decimals("c_revenue")?;
@@ -195,6 +207,7 @@ fn read(batch: &arrow::array::RecordBatch) -> Result<Vec<CustomerJson>, Warehous
                 company_name: company_name[row].take(),
                 customer_type: customer_type[row].take(),
                 status: take(&mut status, row),
+                assigned_to: assigned_to[row].take(),
                 city: city[row].take(),
                 country: country[row].take(),
                 tier: take(&mut tier, row),

@@ -7,3 +7,4 @@ pub(crate) mod forecasts;
 pub(crate) mod names;
 pub(crate) mod recommenders;
 pub(crate) mod rejections;
+pub(crate) mod sight;

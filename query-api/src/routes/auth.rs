@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use control::{ControlError, LoggedIn, Organization, Register, Registered, Role, Scopes, User};
-use schemas::{Control, Currency, Define, Problem, ProblemKind, Timestamp};
+use control::{ControlError, LoggedIn, Organization, Register, Registered, Scopes};
+use schemas::{Control, Currency, Define, Problem, ProblemKind, SessionId, Timestamp, UserId};
 use serde::Serialize;
 use stream::NewRecord;
 use utoipa::ToSchema;
@@ -22,6 +22,7 @@ use crate::http::caller::Caller;
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 use crate::metrics;
+use crate::routes::users::{UserJson, UserSessionJson};
 
 /// What registers an organization and its owner.
 #[derive(ToSchema)]
@@ -69,23 +70,6 @@ pub(crate) struct OrganizationJson {
     created_at: Timestamp,
 }
 
-/// A member of staff.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct UserJson {
-    /// `usr_…`.
-    id: String,
-    /// For people.
-    name: String,
-    /// The address to sign in with.
-    email: String,
-    /// What the user may do.
-    #[schema(value_type = String, example = "owner")]
-    role: Role,
-    /// When the user was registered.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-}
-
 /// A session that has begun.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SessionJson {
@@ -102,7 +86,7 @@ pub(crate) struct SessionJson {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MeJson {
     organization: Option<OrganizationJson>,
-    /// The member of staff; null for a key.
+    /// The member of staff; null for a key, and for a user of an outside service.
     user: Option<UserJson>,
     /// The key's id; null for a session.
     key: Option<String>,
@@ -120,18 +104,6 @@ impl From<Organization> for OrganizationJson {
             timezone: organization.timezone,
             operator: organization.operator,
             created_at: organization.created_at,
-        }
-    }
-}
-
-impl From<User> for UserJson {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            name: user.name,
-            email: user.email,
-            role: user.role,
-            created_at: user.created_at,
         }
     }
 }
@@ -273,8 +245,8 @@ pub(crate) async fn logout(
     params: Params,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    if caller.principal.user.is_none() {
-        let detail = "only sessions end by logging out; revoke a key with DELETE /api-keys/{id}";
+    if caller.principal.session.is_none() {
+        let detail = "only sessions end by logging out; revoke a key with DELETE /api-keys/{id}, and end a token where it was made";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
     let ended = app.api.control.logout(&caller.token.0).await;
@@ -299,14 +271,12 @@ pub(crate) async fn me(
     params.finish()?;
     let principal = &caller.principal;
     let user = match &principal.user {
-        Some(id) => Some(
-            app.api
-                .control
-                .user(id)
-                .await
-                .map_err(control_problem)?
-                .into(),
-        ),
+        Some(id) => match app.api.control.user(id).await {
+            Ok(user) => Some(user.into()),
+            // A user of an outside service is none of ours.
+            Err(ControlError::NotFound { .. }) => None,
+            Err(error) => return Err(control_problem(error)),
+        },
         None => None,
     };
     let organization = match app.api.control.organization(&principal.organization).await {
@@ -322,6 +292,123 @@ pub(crate) async fn me(
         scopes: principal.scopes,
     };
     Ok(unstored(StatusCode::OK, me))
+}
+
+/// A new password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; its fields are read by name")]
+pub(crate) struct PasswordBody {
+    /// The password until now.
+    current_password: String,
+    /// 8 to 1024 characters.
+    new_password: String,
+}
+
+/// Sessions of the caller.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OwnSessionList {
+    /// The newest first.
+    items: Vec<UserSessionJson>,
+    /// Always null: the list is whole.
+    next_cursor: Option<String>,
+}
+
+/// The user of a session; keys have none.
+fn user(caller: &Caller) -> Result<&UserId, Problem> {
+    caller.principal.user.as_ref().ok_or_else(|| {
+        let detail = "this is about a person's account; log in, and use the session's token";
+        Problem::new(ProblemKind::Forbidden, detail)
+    })
+}
+
+/// Change one's password: every other session ends.
+#[utoipa::path(
+    post, path = "/auth/password", tag = "accounts", request_body = PasswordBody,
+    responses((status = 204, description = "It is changed"))
+)]
+pub(crate) async fn change_password(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Client(client): Client,
+    params: Params,
+    mut body: Fields,
+) -> Result<StatusCode, Problem> {
+    params.finish()?;
+    let id = user(&caller)?;
+    let current = body.text("current_password")?;
+    let new = body.text("new_password")?;
+    body.finish()?;
+    // Who has found an open session is not to find the password, too.
+    let name = id.as_str();
+    if let Some(seconds) = app.password_throttle.wait(name, client, Instant::now()) {
+        metrics::login_throttled();
+        let detail = "too many wrong passwords; try again after the time in Retry-After";
+        return Err(Problem::new(ProblemKind::TooManyRequests, detail).retry_after(seconds));
+    }
+    let session = caller.principal.session.as_ref();
+    let changed = app.api.control.change_password(id, current, new, session);
+    match changed.await {
+        Ok(()) => {
+            app.password_throttle.succeeded(name, client);
+            tracing::info!(user = %id, "a user has changed the password");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Err(ControlError::Credentials) => {
+            app.password_throttle.failed(name, client, Instant::now());
+            let detail = "current_password: this is not the password";
+            Err(Problem::new(ProblemKind::Forbidden, detail).field("current_password"))
+        }
+        Err(ControlError::Invalid(error)) => {
+            let detail = format!("new_password: {}", error.detail);
+            Err(Problem::new(ProblemKind::BadRequest, detail)
+                .field("new_password")
+                .with("code", error.code.as_str().into()))
+        }
+        Err(error) => Err(control_problem(error)),
+    }
+}
+
+/// List one's sessions.
+#[utoipa::path(
+    get, path = "/auth/sessions", tag = "accounts",
+    responses((status = 200, description = "The sessions", body = OwnSessionList))
+)]
+pub(crate) async fn sessions(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let sessions = app.api.control.sessions(user(&caller)?).await;
+    let sessions = sessions.map_err(control_problem)?;
+    let list = OwnSessionList {
+        items: sessions
+            .into_iter()
+            .map(|session| UserSessionJson::new(session, &caller.principal))
+            .collect(),
+        next_cursor: None,
+    };
+    Ok(unstored(StatusCode::OK, list))
+}
+
+/// End one of one's sessions: within 5 seconds everywhere.
+#[utoipa::path(
+    delete, path = "/auth/sessions/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "ses_…")),
+    responses((status = 204, description = "The session has ended"))
+)]
+pub(crate) async fn end_session(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Problem> {
+    params.finish()?;
+    // PostgreSQL refuses NUL in text, and no id has it.
+    let id = SessionId::from_text(id.replace('\0', " "));
+    let ended = app.api.control.end_session(user(&caller)?, &id).await;
+    ended.map_err(control_problem)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Where the connection comes from, where the server says so.

@@ -13,11 +13,12 @@ use warehouse::Params as Values;
 
 use crate::api::App;
 use crate::http::as_of::AsOf;
-use crate::http::caller::Reader;
+use crate::http::caller::CustomerReader;
 use crate::http::params::Params;
 use crate::http::problem::warehouse_problem;
 use crate::models::customer_list::{Filter, Place, Sort, page};
 use crate::models::customers::{CustomerJson, Found, Money, find, get, raw};
+use crate::models::sight::Sight;
 use crate::tables::CUSTOMER;
 use crate::tables::rows::Rows;
 
@@ -42,6 +43,7 @@ pub(crate) struct CustomerList {
         ("city" = Option<String>, Query, description = "of the first address"),
         ("tier" = Option<String>, Query, description = "loyalty tier"),
         ("tag" = Option<String>, Query, description = "one of the customer's tags"),
+        ("assigned_to" = Option<String>, Query, description = "the member of staff responsible, usr_…"),
         ("created_from" = Option<String>, Query, description = "created at this time or later"),
         ("created_to" = Option<String>, Query, description = "created before this time"),
         ("last_contact_from" = Option<String>, Query, description = "last contact at this time or later"),
@@ -54,10 +56,11 @@ pub(crate) struct CustomerList {
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    CustomerReader(principal, sight): CustomerReader,
     mut params: Params,
 ) -> Result<Json<CustomerList>, Problem> {
-    let filter = read_filter(&mut params)?;
+    let mut filter = read_filter(&mut params)?;
+    sight.narrow(&mut filter);
     let sort = Sort::parse(
         &params
             .text("sort")
@@ -115,7 +118,7 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
             },
         );
     }
-    for column in ["status", "tier"] {
+    for column in ["status", "tier", "assigned_to"] {
         if let Some(value) = params.text(column) {
             filter.equals(column, &value);
         }
@@ -141,17 +144,19 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
     Ok(filter)
 }
 
-/// The customer of a path: by the client's own id, else by the internal one.
+/// The customer of a path: by the client's own id, else by the internal one. Who is out of sight is not there.
 pub(crate) async fn load(
     app: &App,
     organization: &OrganizationId,
+    sight: &Sight,
     id: &str,
 ) -> Result<Found, Problem> {
     let found = find(&*app.api.warehouse, organization, id).await;
     found
         .map_err(|error| warehouse_problem(&error))?
+        .filter(|found| sight.includes(found))
         .ok_or_else(|| {
-            let detail = "no customer of this organization has that id";
+            let detail = "no customer that you may see has that id";
             Problem::new(ProblemKind::NotFound, detail)
         })
 }
@@ -172,7 +177,7 @@ pub(crate) struct ProfileJson {
     /// Why the status is what it is.
     status_reason: Option<String>,
     /// Profile fields beside the above, as they were stated: contact_name, website, industry, nationality, region, language,
-    /// addresses, source, tags, notes, preferences, assigned_to, user_id, next_follow_up, is_active.
+    /// addresses, source, tags, notes, preferences, user_id, next_follow_up, is_active.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     fields: BTreeMap<String, Box<RawValue>>,
@@ -191,6 +196,7 @@ fn profile(found: &Found) -> ProfileJson {
         "customer_id",
         "id",
         "status",
+        "assigned_to",
     ];
     let fields = &found.state.profile.fields;
     let stated = |(name, json): (&String, &String)| (name.clone(), raw(json));
@@ -214,13 +220,13 @@ fn profile(found: &Found) -> ProfileJson {
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    CustomerReader(principal, sight): CustomerReader,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<CustomerDetail>, Problem> {
     params.finish()?;
     let as_of = app.cut().await?.as_of();
-    let found = load(&app, &principal.organization, &id).await?;
+    let found = load(&app, &principal.organization, &sight, &id).await?;
     Ok(Json(CustomerDetail {
         as_of,
         profile: profile(&found),
@@ -363,13 +369,13 @@ fn value(found: &Found, currency: Currency) -> ValueJson {
 )]
 pub(crate) async fn summary(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    CustomerReader(principal, sight): CustomerReader,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<Summary>, Problem> {
     params.finish()?;
     let as_of = app.cut().await?.as_of();
-    let found = load(&app, &principal.organization, &id).await?;
+    let found = load(&app, &principal.organization, &sight, &id).await?;
     let days = recent_days(&app, &principal.organization, &found.customer.customer_id).await?;
     let customer = &found.customer;
     Ok(Json(Summary {

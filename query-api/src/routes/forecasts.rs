@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::analytics::forecast::{MAX_HORIZON, Options, Period, forecast};
 use crate::api::{App, internal};
 use crate::http::as_of::AsOf;
-use crate::http::caller::Reader;
+use crate::http::caller::ReportReader;
 use crate::http::params::Params;
 use crate::models::forecasts::series;
 
@@ -106,7 +106,7 @@ fn finite(value: f64) -> f64 {
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    ReportReader(principal): ReportReader,
     mut params: Params,
 ) -> Result<Json<ForecastJson>, Problem> {
     params.choice("measure", &[("revenue", ())])?;

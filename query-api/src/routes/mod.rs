@@ -1,5 +1,6 @@
 //! The handlers, a file for each group of paths.
 
+pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod customers;
 pub(crate) mod docs;
@@ -11,3 +12,5 @@ pub(crate) mod replay;
 pub(crate) mod reports;
 pub(crate) mod sql;
 pub(crate) mod system;
+pub(crate) mod teams;
+pub(crate) mod users;

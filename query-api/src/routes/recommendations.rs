@@ -11,11 +11,12 @@ use utoipa::ToSchema;
 use crate::analytics::recommend::{Discover, Reason, Suggestion};
 use crate::api::App;
 use crate::http::as_of::AsOf;
-use crate::http::caller::Reader;
+use crate::http::caller::{CustomerReader, ReportReader};
 use crate::http::cursor;
 use crate::http::params::Params;
 use crate::models::names::customer_names;
 use crate::models::recommenders::Trained;
+use crate::models::sight::Sight;
 use crate::routes::customers::load;
 
 /// A product to offer.
@@ -163,13 +164,13 @@ fn shown(trained: &Trained, suggestions: &[Suggestion]) -> Vec<SuggestionJson> {
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    CustomerReader(principal, sight): CustomerReader,
     Path(id): Path<String>,
     mut params: Params,
 ) -> Result<Json<CustomerRecommendations>, Problem> {
     let products = params.count("limit", 10, 100)?;
     params.finish()?;
-    let customer_id = load(&app, &principal.organization, &id)
+    let customer_id = load(&app, &principal.organization, &sight, &id)
         .await?
         .customer
         .customer_id;
@@ -200,7 +201,7 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    ReportReader(principal): ReportReader,
     mut params: Params,
 ) -> Result<Json<RecommendationList>, Problem> {
     let only = params.text("customer_id");
@@ -213,7 +214,10 @@ pub(crate) async fn list(
     params.finish()?;
     let organization = &principal.organization;
     let only = match only {
-        Some(id) => Some(load(&app, organization, &id).await?.customer.customer_id),
+        Some(id) => {
+            let found = load(&app, organization, &Sight::All, &id).await?;
+            Some(found.customer.customer_id)
+        }
         None => None,
     };
     let trained = app.recommenders.get(&app, organization).await?;

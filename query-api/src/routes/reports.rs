@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::api::App;
 use crate::http::as_of::AsOf;
-use crate::http::caller::Reader;
+use crate::http::caller::ReportReader;
 use crate::http::params::{Params, refuse};
 use crate::models::names::customer_names;
 use crate::reports::sales::{self, Group, SalesQuery};
@@ -99,7 +99,7 @@ pub(crate) struct SalesReport {
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    _reader: Reader,
+    _reader: ReportReader,
     params: Params,
 ) -> Result<Json<ReportList>, Problem> {
     params.finish()?;
@@ -150,7 +150,7 @@ const MOST_ROWS: usize = 10_000;
 )]
 pub(crate) async fn sales(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    ReportReader(principal): ReportReader,
     mut params: Params,
 ) -> Result<Response, Problem> {
     let grain = params.choice("period", &GRAINS)?;

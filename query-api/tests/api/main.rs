@@ -11,3 +11,4 @@ mod isolation;
 mod rejections;
 mod sales;
 mod sql;
+mod staff;

@@ -19,4 +19,5 @@ mod refusals;
 mod rejections;
 mod replay;
 mod sending;
+mod staff;
 mod tenants;

@@ -338,6 +338,16 @@ async fn organizations_give_their_keys_less_and_the_operator_more() {
         .await
         .expect(200);
     assert_eq!(quota(&less).await, expected(60));
+    // What the operator has given is not for the organization to change, neither way; the rest of the key is.
+    for value in [json!(null), json!(10)] {
+        change(&acme.owner, &path, json!({ "events_per_day": value }))
+            .await
+            .problem(403, "forbidden");
+    }
+    change(&acme.owner, &path, json!({"name": "renamed"}))
+        .await
+        .expect(200);
+    assert_eq!(quota(&less).await, expected(60));
     change(&app.operator(), "/admin/api-keys/key_none", json!({}))
         .await
         .problem(404, "not-found");

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::http::as_of::AsOf;
 use crate::http::body::Fields;
-use crate::http::caller::Reader;
+use crate::http::caller::ReportReader;
 use crate::http::params::Params;
 use crate::http::problem::query_problem;
 use crate::models::cells;
@@ -71,7 +71,7 @@ const MOST_BYTES: usize = 64 << 20;
 )]
 pub(crate) async fn query(
     State(app): State<Arc<App>>,
-    Reader(principal): Reader,
+    ReportReader(principal): ReportReader,
     params: Params,
     mut body: Fields,
 ) -> Result<Json<SqlAnswer>, Problem> {
