@@ -271,6 +271,10 @@ const REFUSAL: &[u8] =
 
 /// Says that a request is held and waits until the mode changes; whether it goes on then.
 async fn hold(shared: &Shared, mode: &mut watch::Receiver<Mode>) -> bool {
+    // It was meant to be held when it began, and that may be over by the time of its answer.
+    if !matches!(*mode.borrow_and_update(), Mode::Hold(..)) {
+        return *mode.borrow() != Mode::Away;
+    }
     shared.act();
     let _ = shared.held.send(());
     let _ = mode.changed().await;
