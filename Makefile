@@ -58,7 +58,7 @@ demo: build data ## Replay real purchases into a running Millrace (ARGS="--help"
 test: setup crashable build ## Run every test (ARGS="--test conformance" for one suite, "-- name" for one test)
 	$(CARGO) test $(CARGO_OPTIONS) --no-fail-fast $(ARGS)
 
-faults: setup build ## Run the whole table of faults, some 20 minutes (ARGS="zombie broker" chooses by name)
+faults: setup crashable build ## Run the whole table of faults, some 20 minutes (ARGS="zombie broker" chooses by name)
 	MILLRACE_FAULTS=full $(CARGO) test $(CARGO_OPTIONS) --test faults -- $(ARGS)
 
 soak: setup build ## Run ten minutes at half capacity with a fault a minute

@@ -139,7 +139,7 @@ async fn whole_table(full: bool, wanted: &[String]) -> bool {
         rows.push(embedded::disk_full(full).await);
         tell(&rows);
     }
-    if chosen("control: replays taken for duplicates", false) {
+    if chosen(broken::NAME, false) {
         rows.push(broken::claims(PACE).await);
         tell(&rows);
     }

@@ -9,7 +9,8 @@ use crate::proxy::Moment;
 use crate::run::{Injected, Run};
 use crate::table::Row;
 
-const NAME: &str = "control: replays taken for duplicates";
+/// Of its row.
+pub(crate) const NAME: &str = "control: replays taken for duplicates";
 /// What is broken may never come to rest.
 const SETTLES_WITHIN: Duration = Duration::from_secs(20);
 
