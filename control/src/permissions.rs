@@ -14,6 +14,21 @@ pub enum Permission {
     /// See customers: lists, profiles, summaries, and what to recommend to one.
     #[serde(rename = "customers.read")]
     ReadCustomers,
+    /// Write customers down and change them, their contacts, status and assignment.
+    #[serde(rename = "customers.write")]
+    WriteCustomers,
+    /// Delete customers with all their records.
+    #[serde(rename = "customers.delete")]
+    DeleteCustomers,
+    /// Note interactions and feedback, and work on them.
+    #[serde(rename = "service.write")]
+    WriteService,
+    /// Quotes, loyalty points and qualification.
+    #[serde(rename = "deals.write")]
+    WriteDeals,
+    /// Define segments, surveys and loyalty tiers.
+    #[serde(rename = "definitions.write")]
+    Define,
     /// See figures of the whole organization: reports, forecasts, recommendations, SQL.
     #[serde(rename = "reports.read")]
     ReadReports,
@@ -43,22 +58,27 @@ use Reach::{All, Assigned, Nothing, Own};
 
 /// The matrix. Columns as in [`Permission::ALL`].
 #[rustfmt::skip]
-const MATRIX: [(Role, [Reach; 4]); 8] = [
-    //                customers.read  reports.read  staff.read  organization.manage
-    (Role::Owner,    [All,            All,          All,        All]),
-    (Role::Admin,    [All,            All,          All,        All]),
-    (Role::Manager,  [All,            All,          All,        Nothing]),
-    (Role::Sales,    [Assigned,       Nothing,      All,        Nothing]),
-    (Role::Support,  [All,            Nothing,      All,        Nothing]),
-    (Role::Employee, [All,            All,          All,        Nothing]),
-    (Role::Brand,    [Own,            Nothing,      Nothing,    Nothing]),
-    (Role::None,     [Nothing,        Nothing,      Nothing,    Nothing]),
+const MATRIX: [(Role, [Reach; 9]); 8] = [
+    //                customers.read  .write    .delete  service.write  deals.write  definitions.write  reports.read  staff.read  organization.manage
+    (Role::Owner,    [All,            All,      All,     All,           All,         All,               All,          All,        All]),
+    (Role::Admin,    [All,            All,      All,     All,           All,         All,               All,          All,        All]),
+    (Role::Manager,  [All,            All,      All,     All,           All,         All,               All,          All,        Nothing]),
+    (Role::Sales,    [Assigned,       Assigned, Nothing, Assigned,      Assigned,    Nothing,           Nothing,      All,        Nothing]),
+    (Role::Support,  [All,            All,      Nothing, All,           Nothing,     Nothing,           Nothing,      All,        Nothing]),
+    (Role::Employee, [All,            All,      Nothing, All,           All,         All,               All,          All,        Nothing]),
+    (Role::Brand,    [Own,            Own,      Nothing, Own,           Nothing,     Nothing,           Nothing,      Nothing,    Nothing]),
+    (Role::None,     [Nothing,        Nothing,  Nothing, Nothing,       Nothing,     Nothing,           Nothing,      Nothing,    Nothing]),
 ];
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 4] = [
+    pub const ALL: [Permission; 9] = [
         Permission::ReadCustomers,
+        Permission::WriteCustomers,
+        Permission::DeleteCustomers,
+        Permission::WriteService,
+        Permission::WriteDeals,
+        Permission::Define,
         Permission::ReadReports,
         Permission::ReadStaff,
         Permission::ManageOrganization,
@@ -68,6 +88,11 @@ impl Permission {
     pub const fn as_str(self) -> &'static str {
         match self {
             Permission::ReadCustomers => "customers.read",
+            Permission::WriteCustomers => "customers.write",
+            Permission::DeleteCustomers => "customers.delete",
+            Permission::WriteService => "service.write",
+            Permission::WriteDeals => "deals.write",
+            Permission::Define => "definitions.write",
             Permission::ReadReports => "reports.read",
             Permission::ReadStaff => "staff.read",
             Permission::ManageOrganization => "organization.manage",
@@ -80,7 +105,11 @@ impl Permission {
             Permission::ReadCustomers | Permission::ReadReports | Permission::ReadStaff => {
                 Scope::Read
             }
-            Permission::ManageOrganization => Scope::Admin,
+            Permission::WriteCustomers
+            | Permission::WriteService
+            | Permission::WriteDeals
+            | Permission::Define => Scope::Write,
+            Permission::DeleteCustomers | Permission::ManageOrganization => Scope::Admin,
         }
     }
 }

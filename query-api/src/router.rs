@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, customers, docs, forecasts, keys, recommendations, rejections, replay, reports,
-    sql, system, teams, users,
+    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
+    rejections, replay, reports, sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -42,8 +42,22 @@ fn table() -> Vec<Route> {
         routes!(keys::revoke, keys::update),
         routes!(keys::update_any),
         routes!(keys::rotate),
-        routes!(customers::list),
-        routes!(customers::show),
+        routes!(customers::list, customer_edits::create),
+        routes!(
+            customers::show,
+            customer_edits::replace,
+            customer_edits::update,
+            customer_edits::delete
+        ),
+        routes!(customer_edits::assign),
+        routes!(customer_edits::step),
+        routes!(contacts::list, contacts::create),
+        routes!(
+            contacts::show,
+            contacts::replace,
+            contacts::update,
+            contacts::delete
+        ),
         routes!(customers::summary),
         routes!(recommendations::show),
         routes!(reports::list),

@@ -22,7 +22,7 @@ pub fn data_type(ty: Type) -> DataType {
     match ty {
         Type::Decimal => decimal(),
         Type::Time => timestamp(),
-        Type::Minutes => DataType::UInt32,
+        Type::Minutes | Type::Whole { .. } => DataType::UInt32,
         Type::Bool => DataType::Boolean,
         Type::Items => DataType::List(Arc::new(Column::new(
             "item",

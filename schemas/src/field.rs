@@ -32,6 +32,13 @@ pub enum Type {
     Time,
     /// Whole minutes, 0 or more.
     Minutes,
+    /// A whole number from `min` to `max`.
+    Whole {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
     /// true or false.
     Bool,
     /// A list of short strings.
@@ -119,6 +126,26 @@ pub fn read_object<'a>(
     slots: &mut [Option<Slot<'a>>],
     extra: &mut Vec<Extra<'a>>,
 ) -> Result<(), ReadError> {
+    read_members(reader, table, slots, extra)?;
+    for (field, slot) in table.iter().zip(slots.iter()) {
+        let missing = slot.as_ref().is_none_or(|slot| slot.value == Value::Null);
+        if field.required && missing {
+            return Err(
+                ReadError::rule(Code::Required, "this field is required; send a value")
+                    .within(field.name),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// [`read_object`] without asking for the fields that are required.
+pub(crate) fn read_members<'a>(
+    reader: &mut Reader<'a>,
+    table: &'static [Field],
+    slots: &mut [Option<Slot<'a>>],
+    extra: &mut Vec<Extra<'a>>,
+) -> Result<(), ReadError> {
     expect(reader, Peek::Object)?;
     reader.enter_object()?;
     let first_extra = extra.len();
@@ -165,15 +192,6 @@ pub fn read_object<'a>(
             .collect();
         nested.retain(|extra: &Extra<'_>| !taken.contains(&extra.key));
         extra.append(&mut nested);
-    }
-    for (field, slot) in table.iter().zip(slots.iter()) {
-        let missing = slot.as_ref().is_none_or(|slot| slot.value == Value::Null);
-        if field.required && missing {
-            return Err(
-                ReadError::rule(Code::Required, "this field is required; send a value")
-                    .within(field.name),
-            );
-        }
     }
     Ok(())
 }
@@ -242,6 +260,15 @@ fn read_value<'a>(
         (Type::Minutes, found) => {
             return Err(wrong_type(reader, "a whole number of minutes", found));
         }
+        (Type::Whole { min, max }, Peek::Number) => {
+            let number = reader.number()?.parse::<u32>();
+            if !number.is_ok_and(|number| (min..=max).contains(&number)) {
+                let detail = format!("must be a whole number from {min} to {max}");
+                return Err(ReadError::rule(Code::OutOfRange, detail));
+            }
+            Value::Raw
+        }
+        (Type::Whole { .. }, found) => return Err(wrong_type(reader, "a whole number", found)),
         (Type::Object, Peek::Object) => {
             reader.checked_value()?;
             Value::Raw

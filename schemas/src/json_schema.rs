@@ -21,6 +21,7 @@ fn value_schema(ty: Type) -> Value {
             json!({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]})
         }
         Type::Minutes => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+        Type::Whole { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Type::Bool => json!({"type": "boolean"}),
         Type::Texts => json!({"type": "array", "items": {"type": "string", "maxLength": 256}}),
         Type::Object => json!({"type": "object"}),
@@ -61,9 +62,19 @@ pub fn event(kind: Kind) -> Value {
     schema
 }
 
+/// The schema of a form: every field required that is not optional, or, where only some may be sent, none.
+pub fn form(table: &[Field], whole: bool) -> Value {
+    let mut schema = object(table, None);
+    if !whole && let Some(schema) = schema.as_object_mut() {
+        schema.remove("required");
+    }
+    schema["additionalProperties"] = json!(false);
+    schema
+}
+
 /// The file name and text of each published schema.
 pub fn published() -> Vec<(String, String)> {
-    Kind::ALL
+    Kind::OF_CLIENTS
         .into_iter()
         .map(|kind| {
             let text = serde_json::to_string_pretty(&event(kind)).unwrap_or_default();

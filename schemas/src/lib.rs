@@ -7,9 +7,12 @@
 pub mod arrow;
 pub mod crash;
 pub mod definition;
+pub mod edits;
 pub mod error;
 pub mod event;
 pub mod field;
+pub mod form;
+pub mod forms;
 pub mod ids;
 pub mod json;
 pub mod json_schema;
@@ -21,9 +24,11 @@ pub mod time;
 pub mod trace;
 
 pub use definition::{Define, Tier, default_tiers};
+pub use edits::Edits;
 pub use error::{Code, FieldError};
 pub use event::{
-    Activity, Body, Draft, Event, Interaction, Item, Kind, ParseContext, Purchase, Status, User,
+    Activity, Body, Change, Draft, Event, Interaction, Item, Kind, ParseContext, Purchase, Status,
+    User,
 };
 pub use ids::{
     BUCKETS, CustomerRef, KeyId, OrganizationId, SessionId, TeamId, UserId, bucket, customer_key,

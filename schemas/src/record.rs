@@ -135,6 +135,11 @@ pub fn encode_event(out: &mut Vec<u8>, event: &Event, currency: Currency, stated
     out.push(b'}');
 }
 
+/// Whether a payload is a change: somebody waits for what becomes of it.
+pub fn is_change(payload: &[u8]) -> bool {
+    payload.starts_with(b"{\"v\":1,\"kind\":\"change\"")
+}
+
 fn write_number(out: &mut Vec<u8>, name: &[u8], number: i64) {
     use std::io::Write;
     out.extend_from_slice(name);

@@ -32,6 +32,7 @@ fn sample(ty: Type) -> serde_json::Value {
         Type::Currency => json!("EUR"),
         Type::Time => json!("2026-01-01T00:00:00Z"),
         Type::Minutes => json!(5),
+        Type::Whole { min, .. } => json!(min),
         Type::Bool => json!(true),
         Type::Texts => json!(["x"]),
         Type::Object => json!({"a": 1}),
@@ -47,7 +48,7 @@ fn every_field_of_every_table_is_read_and_every_required_one_is_missed() {
         received_at,
         currency: Currency::USD,
     };
-    for kind in Kind::ALL {
+    for kind in Kind::OF_CLIENTS {
         let required: serde_json::Map<_, _> = kind
             .table()
             .iter()

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS customer_state
     interactions UInt64,
     assigned_to String,
     user_id String,
+    is_deleted Bool,
     state String CODEC(ZSTD),
     INDEX by_key customer_key TYPE bloom_filter GRANULARITY 1
 )

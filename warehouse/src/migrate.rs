@@ -31,6 +31,8 @@ const MIGRATIONS: &[Migration] = &migrations![
     5 "0005_customer_days",
     6 "0006_progress",
     7 "0007_controls",
+    8 "0008_customer_records",
+    9 "0009_edits",
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \

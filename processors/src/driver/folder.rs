@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use schemas::crash::{Point, point};
+use schemas::record::is_change;
 use schemas::{Position, Timestamp, TraceContext, bucket};
 use stream::{Consumer, Delivery, LogRecord};
 use tokio::sync::mpsc;
@@ -37,11 +38,14 @@ struct Gathered {
     records: usize,
     bytes: usize,
     begun: Option<Instant>,
+    /// Somebody waits for the verdict on one of them.
+    awaited: bool,
 }
 
 impl Gathered {
     fn take(&mut self, partition: u32, records: Vec<LogRecord>) {
         self.records += records.len();
+        self.awaited |= records.iter().any(|record| is_change(&record.payload));
         self.bytes += records
             .iter()
             .map(|record| record.payload.len())
@@ -152,6 +156,7 @@ where
             let waited = gathered.begun.map(|begun| begun.elapsed());
             let done =
                 waited.is_none_or(|waited| waited >= linger) || self.wiring.observer.hurried();
+            let done = done || gathered.awaited;
             if full || done || self.wiring.shutdown.is_cancelled() {
                 return Ok(());
             }

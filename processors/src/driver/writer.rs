@@ -145,6 +145,8 @@ fn groups(rules: crate::rules::Rules) -> &'static [&'static [Table]] {
         Table::Rejections,
         Table::EventIds,
         Table::Controls,
+        Table::Edits,
+        Table::CustomerRecords,
     ];
     const DAYS: &[Table] = &[Table::CustomerDays];
     const STATE: &[Table] = &[Table::CustomerState];

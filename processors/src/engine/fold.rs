@@ -9,9 +9,9 @@ use schemas::{Control, CustomerRef, Event, Position, Record, Timestamp, bucket};
 use super::customers::Slot;
 use super::{Engine, EngineError, Part};
 use crate::claims::Claim;
-use crate::fold::{self, DayDelta, DayKey, Refusal, State};
+use crate::fold::{self, Applied, DayDelta, DayKey, Refusal, State};
 use crate::prepare::{Content, CustomerKey, Prepared, record_hash};
-use crate::rows::{Output, Rejection};
+use crate::rows::{Output, Rejection, Stamp};
 
 /// The reason of a rejection whose event id counts already.
 pub const DUPLICATE: &str = "duplicate";
@@ -236,9 +236,24 @@ impl Engine {
         }
 
         match self.apply(key, event, version, touched) {
-            Ok(()) => {
+            Ok(applied) => {
                 self.progress.events += 1;
                 out.events.push(position, event);
+                out.edits.push(position, event, &applied.edits);
+                let stamp = Stamp {
+                    version,
+                    at: event.received_at,
+                    by: &event.source,
+                };
+                if let Some(slot) = self
+                    .customers
+                    .get(key)
+                    .filter(|_| !applied.records.is_empty())
+                {
+                    for row in &applied.records {
+                        out.records.push(&slot.customer, bucket, stamp, row);
+                    }
+                }
             }
             Err(refusal) => {
                 self.progress.rejections += 1;
@@ -260,7 +275,7 @@ impl Engine {
         event: &Event,
         version: u64,
         touched: &mut Touched,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Applied, Refusal> {
         let slot = self.customers.get_mut(key);
         let known = slot.is_some();
         let mut state = match &slot {
@@ -269,7 +284,7 @@ impl Engine {
         };
         let (fold, definitions) = (self.setup.fold, &self.definitions);
         let outcome = catch_unwind(AssertUnwindSafe(|| fold(definitions, &mut state, event)));
-        let delta = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
+        let mut applied = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
         state.version = version;
 
         let due = state.next_due;
@@ -282,7 +297,8 @@ impl Engine {
                 let due_before = slot.state.next_due;
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
-                    || slot.state.money.len() != state.money.len();
+                    || slot.state.money.len() != state.money.len()
+                    || slot.state.edits.count != state.edits.count;
                 let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {
@@ -301,8 +317,8 @@ impl Engine {
                 }
             }
         }
-        self.touch(key, known, delta, version, touched);
-        Ok(())
+        self.touch(key, known, applied.day.take(), version, touched);
+        Ok(applied)
     }
 
     fn touch(

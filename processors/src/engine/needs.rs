@@ -147,7 +147,7 @@ fn customer(event: &Event) -> CustomerRef {
 /// The bucket an event counts into, whatever the fold makes of it.
 fn bucket_key(event: &Event) -> Option<DayKey> {
     let currency = match &event.body {
-        Body::User(_) => return None,
+        Body::User(_) | Body::Change(_) => return None,
         Body::Purchase(purchase) => Some(purchase.currency),
         Body::Activity(_) | Body::Interaction(_) => None,
     };

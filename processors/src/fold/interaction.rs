@@ -1,13 +1,13 @@
-//! Interaction: counted, and the customer has been in touch.
+//! Interaction: counted, and the customer has been in touch. It is a record too, which staff go on with.
 
-use schemas::Event;
+use schemas::{Event, Interaction};
 
-use super::{DayDelta, DayKey, DayTotals, State};
+use super::{Applied, DayDelta, DayKey, DayTotals, RecordRow, State, user};
 
-pub(super) fn apply(state: &mut State, event: &Event) -> DayDelta {
+pub(super) fn apply(state: &mut State, event: &Event, interaction: &Interaction) -> Applied {
     state.interactions += 1;
     state.last_contact = state.last_contact.max(Some(event.occurred_at));
-    DayDelta {
+    let delta = DayDelta {
         key: DayKey {
             day: event.occurred_at.day(),
             currency: None,
@@ -16,5 +16,37 @@ pub(super) fn apply(state: &mut State, event: &Event) -> DayDelta {
             interactions: 1,
             ..DayTotals::default()
         },
+    };
+    Applied {
+        day: Some(delta),
+        records: vec![RecordRow {
+            record: "interaction".into(),
+            id: event.event_id.clone(),
+            edit: 0,
+            at: event.occurred_at,
+            fields: Some(fields(event, interaction)),
+        }],
+        edits: Vec::new(),
     }
+}
+
+/// The record as its readers see it.
+fn fields(event: &Event, interaction: &Interaction) -> Box<str> {
+    let mut out = interaction.fields.to_json();
+    out.pop();
+    let mut add = |name: &str, json: &str| {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        user::push_member(&mut out, name, Some(json));
+    };
+    if !event.attributes.is_empty() {
+        add("attributes", &event.attributes);
+    }
+    let json = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    add("occurred_at", &json(&event.occurred_at.to_string()));
+    add("created_at", &json(&event.received_at.to_string()));
+    add("created_by", &json(&event.source));
+    out.push('}');
+    out.into()
 }

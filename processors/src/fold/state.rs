@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use schemas::definition::NEW_TIER;
-use schemas::{Currency, Decimal, Timestamp};
+use schemas::{Currency, Decimal, Edits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::micros;
@@ -76,6 +76,12 @@ pub struct State {
     pub follow_up_due: bool,
     /// Latest day (UTC, since 1970) with a bucket in `customer_days`: later days need no look-up.
     pub latest_day: i32,
+    /// What was edited, and in which order.
+    #[serde(default, skip_serializing_if = "Edits::is_none")]
+    pub edits: Edits,
+    /// Whether staff have removed the customer and nothing has come of it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_deleted: bool,
 }
 
 /// What came in and went back in one currency.
@@ -146,6 +152,28 @@ impl Status {
             Status::Inactive => "inactive",
         }
     }
+
+    /// The status of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Prospect, Self::Lead, Self::Active, Self::Inactive]
+            .into_iter()
+            .find(|status| status.as_str() == name)
+    }
+
+    /// Where staff may move a customer from here: onward, or back into business.
+    pub fn next(self) -> &'static [Status] {
+        match self {
+            Status::Prospect => &[Status::Lead, Status::Active, Status::Inactive],
+            Status::Lead => &[Status::Active, Status::Inactive],
+            Status::Active => &[Status::Inactive],
+            Status::Inactive => &[Status::Active],
+        }
+    }
+
+    /// Whether staff may move a customer there, or leave it where it is.
+    pub fn leads_to(self, to: Status) -> bool {
+        self == to || self.next().contains(&to)
+    }
 }
 
 /// Why a customer's status changed.
@@ -171,6 +199,18 @@ impl StatusReason {
             StatusReason::Churned => "churned",
             StatusReason::Deactivated => "deactivated",
         }
+    }
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Converted,
+            Self::Qualified,
+            Self::Churned,
+            Self::Deactivated,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == name)
     }
 }
 
@@ -213,7 +253,25 @@ impl State {
             next_due: None,
             follow_up_due: false,
             latest_day: i32::MIN,
+            edits: Edits::default(),
+            is_deleted: false,
         }
+    }
+
+    /// Whether nothing is known of the customer.
+    pub fn is_new(&self) -> bool {
+        self.version == 0 || self.is_deleted
+    }
+
+    /// Forgets everything of the customer but what keeps it in order: its edits and which days have buckets.
+    pub(super) fn delete(&mut self) {
+        *self = Self {
+            version: self.version,
+            edits: std::mem::take(&mut self.edits),
+            latest_day: self.latest_day,
+            is_deleted: true,
+            ..Self::new(self.updated_at, self.updated_at)
+        };
     }
 
     /// Money in one currency.
@@ -251,5 +309,6 @@ impl State {
         std::mem::size_of::<Self>()
             + self.money.len() * std::mem::size_of::<Money>()
             + self.profile.weight()
+            + self.edits.weight()
     }
 }

@@ -222,7 +222,7 @@ fn interactions_are_contacts_whenever_they_arrive() {
         )
         .unwrap();
         assert_eq!(
-            delta.unwrap().key,
+            delta.day.unwrap().key,
             DayKey {
                 day: day as i32,
                 currency: None
@@ -288,4 +288,119 @@ fn a_state_is_the_same_after_storage() {
     );
     let stored = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&stored).unwrap(), state);
+}
+
+/// Folds changes of one customer and tells what became of each.
+fn changed(state: &mut State, changes: &[&str]) -> Vec<Result<Applied, &'static str>> {
+    let mut outcomes = Vec::new();
+    for change in changes {
+        let stated = format!(r#"{{"customer_id":"c","change":{change}}}"#);
+        let event = event_at(Kind::Change, 3, &stated);
+        let mut next = state.clone();
+        let outcome = apply(&Definitions::default(), &mut next, &event);
+        if outcome.is_ok() {
+            next.version = state.version + 1;
+            *state = next;
+        }
+        outcomes.push(outcome.map_err(|refusal| refusal.reason));
+    }
+    outcomes
+}
+
+fn fresh() -> State {
+    State::new(Timestamp::default(), Timestamp::default())
+}
+
+#[test]
+fn a_change_holds_whole_or_not_at_all() {
+    let mut state = fresh();
+    let outcomes = changed(
+        &mut state,
+        &[
+            r#"{"action":"customer.update","profile":{"name":"A"}}"#,
+            r#"{"action":"customer.create","creates":true,"profile":{"name":"A","email":"a@example.org"}}"#,
+            r#"{"action":"customer.create","creates":true,"profile":{"name":"B"}}"#,
+            r#"{"action":"customer.update","seen":1,"guards":["profile"],"profile":{"name":"B","email":null},"status":{"to":"lead","reason":"qualified"}}"#,
+            r#"{"action":"customer.update","seen":1,"guards":["profile"],"profile":{"name":"C"}}"#,
+            r#"{"action":"customer.update","seen":2,"guards":["profile"],"profile":{"name":"C"},"status":{"to":"prospect"}}"#,
+        ],
+    );
+    let reasons: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.as_ref().err().copied())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            Some("unknown_customer"),
+            None,
+            Some("exists"),
+            None,
+            Some("stale"),
+            Some("illegal_status")
+        ]
+    );
+    assert_eq!(state.profile.text("name").unwrap(), "B");
+    assert_eq!(state.profile.get("email"), None);
+    assert_eq!(state.status, Status::Lead);
+    let edited = &outcomes[3].as_ref().unwrap().edits[0];
+    assert_eq!(
+        (&*edited.before, &*edited.after),
+        (
+            r#"{"email":"a@example.org","name":"A","status":"prospect"}"#,
+            r#"{"email":null,"name":"B","status":"lead"}"#
+        )
+    );
+}
+
+#[test]
+fn two_authors_of_one_record_do_not_overwrite_each_other_unseen() {
+    let contact = |seen: u64, id: &str, name: &str| {
+        format!(
+            r#"{{"action":"contact.update","seen":{seen},"guards":["contact/{id}"],"records":[{{"record":"contact","id":"{id}","before":{{"n":0}},"after":{{"n":"{name}"}}}}]}}"#
+        )
+    };
+    let mut state = fresh();
+    changed(
+        &mut state,
+        &[r#"{"action":"customer.create","creates":true}"#],
+    );
+    let (mine, theirs, other) = (
+        contact(1, "a", "mine"),
+        contact(1, "a", "theirs"),
+        contact(1, "b", "other"),
+    );
+    let outcomes = changed(&mut state, &[&mine, &theirs, &other]);
+    assert_eq!(outcomes[1], Err("stale"));
+    let rows: Vec<_> = [&outcomes[0], &outcomes[2]]
+        .map(|outcome| &outcome.as_ref().unwrap().records[0])
+        .into_iter()
+        .map(|row| (row.id.as_str(), row.edit, row.fields.as_deref()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("a", 2, Some(r#"{"n":"mine"}"#)),
+            ("b", 3, Some(r#"{"n":"other"}"#))
+        ]
+    );
+}
+
+#[test]
+fn staff_do_not_make_a_customer_seen() {
+    let mut state = fresh();
+    state.version = 1;
+    changed(
+        &mut state,
+        &[r#"{"action":"customer.update","profile":{"notes":"x"}}"#],
+    );
+    assert_eq!(
+        (state.first_seen, state.last_seen),
+        (Timestamp::default(), Timestamp::default())
+    );
+    let update = r#"{"customer_id":"c","notes":"y"}"#;
+    let event = event_at(Kind::User, 3, update);
+    let applied = apply(&Definitions::default(), &mut state, &event).unwrap();
+    assert_eq!(&*applied.edits[0].before, r#"{"notes":"x"}"#);
+    assert_eq!((state.last_seen.day(), state.edits.count), (3, 2));
 }

@@ -4,14 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use schemas::event::change::PROFILE;
 use schemas::{Timestamp, User};
 use serde_json::value::RawValue;
 
-use super::State;
+use super::{Applied, Edited, State};
 
-pub(super) fn apply(state: &mut State, user: &User, attributes: &str) {
+pub(super) fn apply(state: &mut State, user: &User, attributes: &str) -> Applied {
+    let known = !state.is_new();
+    let (mut before, mut after) = (String::from("{"), String::from("{"));
+    let mut note = |name: &str, was: Option<&str>, is: Option<&str>| {
+        if known && was != is {
+            for (out, value) in [(&mut before, was), (&mut after, is)] {
+                if out.len() > 1 {
+                    out.push(',');
+                }
+                push_member(out, name, value);
+            }
+        }
+    };
     let profile = Arc::make_mut(&mut state.profile);
     for (name, value) in &user.fields.0 {
+        note(name, profile.get(name), value.as_deref());
         set(&mut profile.fields, name, value.as_deref());
     }
     if !attributes.is_empty() {
@@ -19,11 +33,10 @@ pub(super) fn apply(state: &mut State, user: &User, attributes: &str) {
         let stated: BTreeMap<CompactString, Box<RawValue>> =
             serde_json::from_str(attributes).unwrap_or_default();
         for (name, value) in &stated {
-            set(
-                &mut profile.attributes,
-                name,
-                Some(value.get()).filter(|json| *json != "null"),
-            );
+            let value = Some(value.get()).filter(|json| *json != "null");
+            let was = profile.attributes.get(name).map(|json| &**json);
+            note(name, was, value);
+            set(&mut profile.attributes, name, value);
         }
     }
     if let Some((_, follow_up)) = user
@@ -35,9 +48,28 @@ pub(super) fn apply(state: &mut State, user: &User, attributes: &str) {
         state.next_due = follow_up.as_deref().and_then(time);
         state.follow_up_due = false;
     }
+    // Of a customer's first event the event itself tells everything.
+    if before.len() == 1 {
+        return Applied::default();
+    }
+    state.edits.begin();
+    state.edits.note(PROFILE);
+    before.push('}');
+    after.push('}');
+    Applied {
+        edits: vec![Edited {
+            record: "customer".into(),
+            id: "".into(),
+            action: "customer.event".into(),
+            origin: None,
+            before: before.into(),
+            after: after.into(),
+        }],
+        ..Applied::default()
+    }
 }
 
-fn set(map: &mut BTreeMap<CompactString, Box<str>>, name: &str, value: Option<&str>) {
+pub(super) fn set(map: &mut BTreeMap<CompactString, Box<str>>, name: &str, value: Option<&str>) {
     match value {
         Some(json) => {
             map.insert(name.into(), json.into());
@@ -46,6 +78,14 @@ fn set(map: &mut BTreeMap<CompactString, Box<str>>, name: &str, value: Option<&s
             map.remove(name);
         }
     }
+}
+
+/// Writes a member of a JSON object.
+pub(super) fn push_member(out: &mut String, name: &str, value: Option<&str>) {
+    // A text always serialises.
+    out.push_str(&serde_json::to_string(name).unwrap_or_default());
+    out.push(':');
+    out.push_str(value.unwrap_or("null"));
 }
 
 /// A time as clients state it: RFC 3339 text or epoch milliseconds.

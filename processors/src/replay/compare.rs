@@ -24,7 +24,7 @@ struct Table {
     keys: &'static [(&'static str, &'static str)],
 }
 
-static TABLES: [Table; 2] = [
+static TABLES: [Table; 3] = [
     Table {
         name: "customer_state",
         keys: &[("organization", "String"), ("customer", "String")],
@@ -36,6 +36,15 @@ static TABLES: [Table; 2] = [
             ("customer", "String"),
             ("day", "Date32"),
             ("currency", "String"),
+        ],
+    },
+    Table {
+        name: "customer_records",
+        keys: &[
+            ("organization", "String"),
+            ("customer", "String"),
+            ("record", "String"),
+            ("id", "String"),
         ],
     },
 ];

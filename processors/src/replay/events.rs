@@ -8,8 +8,8 @@ use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
 use compact_str::CompactString;
 use schemas::event::{Fields, Status};
 use schemas::{
-    Activity, Body, Currency, Decimal, Event, Interaction, Item, Kind, OrganizationId, Purchase,
-    Timestamp, User,
+    Activity, Body, Change, Currency, Decimal, Event, Interaction, Item, Kind, OrganizationId,
+    Purchase, Timestamp, User,
 };
 use serde_json::value::RawValue;
 
@@ -88,6 +88,11 @@ fn stated(kind: Kind, json: &str) -> Result<Body, StoreError> {
             kind: word("kind"),
             fields,
         }),
+        Kind::Change => {
+            let change =
+                Change::read(fields).map_err(|error| unreadable(format!("a change: {error}")))?;
+            Body::Change(Box::new(change))
+        }
         Kind::User | Kind::Purchase => Body::User(User { fields }),
     })
 }
@@ -192,6 +197,10 @@ mod tests {
             (
                 Kind::Interaction,
                 r#"{"customer_id":"c","channel":"phone","kind":"call"}"#,
+            ),
+            (
+                Kind::Change,
+                r#"{"customer_id":"c","change":{"action":"contact.update","seen":3,"guards":["contact/a"],"profile":{"notes":null},"records":[{"record":"contact","id":"a","after":{"rate":1.50}}]}}"#,
             ),
         ];
         let mut rows = EventRows::default();

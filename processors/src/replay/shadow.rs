@@ -23,8 +23,9 @@ pub(super) const REPLACED: &str = "_replaced";
 /// No replay takes so long: microseconds after which a shadow is one that was left.
 const LEFT_AFTER: i64 = 7 * 24 * 3600 * 1_000_000;
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     Table::CustomerState,
+    Table::CustomerRecords,
     Table::CustomerDays,
     Table::EventIds,
     Table::Progress,

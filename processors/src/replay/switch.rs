@@ -7,8 +7,8 @@ use super::ReplayError;
 use super::shadow::REPLACED;
 use crate::store::columns::numbers;
 
-/// Days before state, as everywhere: a state never names what its days lack.
-const TABLES: [&str; 2] = ["customer_days", "customer_state"];
+/// State last, as everywhere: it never names what the others lack.
+const TABLES: [&str; 3] = ["customer_records", "customer_days", "customer_state"];
 
 /// Keeps the live state beside itself until the next switch. What takes time happens here.
 pub(super) async fn keep(warehouse: &dyn Warehouse) -> Result<(), ReplayError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, UInt16Array, UInt64Array};
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt16Array, UInt64Array};
 use arrow::error::ArrowError;
 use schemas::{Currency, CustomerRef, Timestamp, customer_key};
 
@@ -41,6 +41,7 @@ pub struct StateRows {
     interactions: Vec<u64>,
     assignees: Texts,
     users: Texts,
+    deleted: Vec<bool>,
     states: Texts,
 }
 
@@ -77,6 +78,7 @@ impl StateRows {
         self.updated_at.push(state.updated_at.micros());
         self.activities.push(state.activities);
         self.interactions.push(state.interactions);
+        self.deleted.push(state.is_deleted);
         self.states.push_with(|out| {
             // Plain data with string keys always serialises.
             let _ = serde_json::to_writer(out, state);
@@ -140,6 +142,11 @@ impl StateRows {
             ("interactions", counts(self.interactions), false),
             ("assigned_to", self.assignees.finish()?, false),
             ("user_id", self.users.finish()?, false),
+            (
+                "is_deleted",
+                Arc::new(BooleanArray::from(self.deleted)),
+                false,
+            ),
             ("state", self.states.finish()?, false),
         ])
     }

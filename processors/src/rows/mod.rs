@@ -3,9 +3,11 @@
 mod controls;
 mod customer_days;
 mod customer_state;
+mod edits;
 mod event_ids;
 mod events;
 mod progress;
+mod records;
 mod rejections;
 
 use std::sync::Arc;
@@ -22,13 +24,15 @@ use crate::engine::Part;
 pub use controls::ControlRows;
 pub use customer_days::DayRows;
 pub use customer_state::StateRows;
+pub use edits::EditRows;
 pub use event_ids::IdRows;
 pub use events::{EventRows, archive_rows};
 pub use progress::progress_rows;
+pub use records::{RecordRows, Stamp};
 pub use rejections::{Rejection, RejectionRows};
 
 /// Tables that hold positioned or versioned rows; `progress` comes on its own.
-pub const TABLES: usize = 6;
+pub const TABLES: usize = 8;
 
 /// A table the processor writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +45,10 @@ pub enum Table {
     EventIds,
     /// Definitions and ticks seen, by position.
     Controls,
+    /// What was changed of customers, by position.
+    Edits,
+    /// Contacts, interactions and what else customers have.
+    CustomerRecords,
     /// Daily buckets.
     CustomerDays,
     /// The customers.
@@ -56,6 +64,8 @@ impl Table {
         Table::Rejections,
         Table::EventIds,
         Table::Controls,
+        Table::Edits,
+        Table::CustomerRecords,
         Table::CustomerDays,
         Table::CustomerState,
     ];
@@ -67,6 +77,8 @@ impl Table {
             Table::Rejections => "rejections",
             Table::EventIds => "event_ids",
             Table::Controls => "controls",
+            Table::Edits => "edits",
+            Table::CustomerRecords => "customer_records",
             Table::CustomerDays => "customer_days",
             Table::CustomerState => "customer_state",
             Table::Progress => "progress",
@@ -85,6 +97,10 @@ pub struct Output {
     pub ids: IdRows,
     /// See [`Table::Controls`].
     pub controls: ControlRows,
+    /// See [`Table::Edits`].
+    pub edits: EditRows,
+    /// See [`Table::CustomerRecords`].
+    pub records: RecordRows,
     /// See [`Table::CustomerDays`].
     pub days: DayRows,
     /// See [`Table::CustomerState`].
@@ -108,6 +124,8 @@ impl Output {
             self.rejections.len(),
             self.ids.len(),
             self.controls.len(),
+            self.edits.len(),
+            self.records.len(),
             self.days.len(),
             self.states.len(),
         ]
@@ -123,6 +141,8 @@ impl Output {
             self.rejections.finish()?,
             self.ids.finish()?,
             self.controls.finish()?,
+            self.edits.finish()?,
+            self.records.finish()?,
             self.days.finish()?,
             self.states.finish()?,
         ];

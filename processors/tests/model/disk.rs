@@ -38,6 +38,15 @@ pub(crate) enum Row {
         offset: u64,
         json: String,
     },
+    Edit {
+        place: (u64, u32),
+        text: String,
+    },
+    Record {
+        key: String,
+        version: u64,
+        text: String,
+    },
     Day(StoredBucket),
     State {
         bucket: u16,
@@ -113,6 +122,22 @@ impl Disk {
                 Row::Control { offset, json } => Some((*offset, json.clone())),
                 _ => None,
             })
+            .collect()
+    }
+
+    /// The latest version of every record.
+    fn records(&self) -> BTreeMap<String, String> {
+        let mut found: BTreeMap<String, (u64, String)> = BTreeMap::new();
+        for row in self.rows() {
+            if let Row::Record { key, version, text } = row
+                && found.get(key).is_none_or(|(before, _)| before <= version)
+            {
+                found.insert(key.clone(), (*version, text.clone()));
+            }
+        }
+        found
+            .into_iter()
+            .map(|(key, (_, text))| (key, text))
             .collect()
     }
 
@@ -228,6 +253,14 @@ impl Disk {
                 })
                 .collect(),
             controls: self.controls(),
+            records: self.records(),
+            edits: self
+                .rows()
+                .filter_map(|row| match row {
+                    Row::Edit { place, text } => Some((*place, text.clone())),
+                    _ => None,
+                })
+                .collect(),
             progress: [
                 progress.next,
                 progress.records,
@@ -307,6 +340,29 @@ pub(crate) fn parse(table: Table, batch: &RecordBatch) -> Vec<Row> {
         Table::Controls => Row::Control {
             offset: u64_("offset", row),
             json: text("control", row),
+        },
+        Table::Edits => Row::Edit {
+            place: (u64_("offset", row), u32_("ordinal", row)),
+            text: format!(
+                "{}/{} {} {} {} {}",
+                text("organization", row),
+                text("customer", row),
+                text("action", row),
+                text("record", row),
+                text("before", row),
+                text("after", row)
+            ),
+        },
+        Table::CustomerRecords => Row::Record {
+            key: format!(
+                "{}/{}/{}/{}",
+                text("organization", row),
+                text("customer", row),
+                text("record", row),
+                text("id", row)
+            ),
+            version: u64_("version", row),
+            text: format!("{} {}", u64_("edit", row), text("fields", row)),
         },
         Table::CustomerDays => Row::Day(StoredBucket {
             customer: customer(row),

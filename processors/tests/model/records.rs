@@ -132,7 +132,7 @@ fn event(
 ) -> Made {
     let (customer, id) = (random.below(4), random.below(ids));
     let occurred = 1_727_654_400_000_i64 + random.below(4) as i64 * 86_400_000;
-    let own = match random.below(8) {
+    let own = match random.below(11) {
         0 => format!(
             r#""name":"n{id}","next_follow_up":{}"#,
             occurred + 86_400_000
@@ -145,6 +145,18 @@ fn event(
             random.below(6),
             ["USD", "EUR"][random.below(2)]
         ),
+        6 | 7 => format!(
+            r#""change":{{"action":"contact.update","creates":{},"seen":{},"guards":["contact/{}"],"records":[{{"record":"contact","id":"{}","after":{{"name":"n{id}"}}}}]}}"#,
+            random.percent(20),
+            random.below(6),
+            random.below(3),
+            random.below(3),
+        ),
+        8 => format!(
+            r#""change":{{"action":"customer.update","seen":{},"guards":["profile"],"profile":{{"name":"s{id}"}},"status":{{"to":"{}"}}}}"#,
+            random.below(6),
+            ["lead", "inactive", "prospect"][random.below(3)],
+        ),
         _ => format!(
             r#""amount":"{}.25","currency":"{}""#,
             random.below(12),
@@ -154,6 +166,7 @@ fn event(
     let kind = match own.as_bytes()[1] {
         b'n' if own.contains("login") => Kind::Activity,
         b'n' | b'e' => Kind::User,
+        b'c' if own.contains("change") => Kind::Change,
         b'c' => Kind::Interaction,
         _ => Kind::Purchase,
     };
@@ -187,6 +200,10 @@ pub(crate) struct Expected {
     pub(crate) states: BTreeMap<String, String>,
     pub(crate) days: BTreeMap<String, String>,
     pub(crate) controls: BTreeMap<u64, String>,
+    /// By customer, record and id.
+    pub(crate) records: BTreeMap<String, String>,
+    /// By offset and ordinal.
+    pub(crate) edits: BTreeMap<(u64, u32), String>,
     /// next, records, events, rejections, duplicates, internal
     pub(crate) progress: [u64; 6],
 }
@@ -249,7 +266,20 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
             Ok(Ok(applied)) => {
                 counts[2] += 1;
                 state.version = record.position.version();
-                if let Some(delta) = applied {
+                for row in &applied.records {
+                    expected.records.insert(
+                        format!("{customer}/{}/{}", row.record, row.id),
+                        format!("{} {}", row.edit, row.fields.as_deref().unwrap_or_default()),
+                    );
+                }
+                for (ordinal, edited) in (0..).zip(&applied.edits) {
+                    let text = format!(
+                        "{customer} {} {} {} {}",
+                        edited.action, edited.record, edited.before, edited.after
+                    );
+                    expected.edits.insert((offset, ordinal), text);
+                }
+                if let Some(delta) = applied.day {
                     let currency = delta
                         .key
                         .currency

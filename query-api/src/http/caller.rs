@@ -32,6 +32,71 @@ impl std::fmt::Debug for Token {
 #[derive(Debug)]
 pub(crate) struct CustomerReader(pub(crate) Arc<Principal>, pub(crate) Sight);
 
+/// A caller who may change some of the customers that it sees.
+#[derive(Debug)]
+pub(crate) struct Editor {
+    pub(crate) principal: Arc<Principal>,
+    /// The customers it sees.
+    pub(crate) sees: Sight,
+    /// Those it may change in this way.
+    pub(crate) may: Sight,
+}
+
+impl Editor {
+    /// A caller with a permission over customers.
+    async fn with(
+        parts: &mut Parts,
+        app: &Arc<App>,
+        permission: Permission,
+    ) -> Result<Self, Problem> {
+        let CustomerReader(principal, sees) =
+            CustomerReader::from_request_parts(parts, app).await?;
+        let may = Sight::under(&principal, permission).map_err(forbidden)?;
+        Ok(Self {
+            principal,
+            sees,
+            may,
+        })
+    }
+}
+
+macro_rules! editors {
+    ($($(#[$doc:meta])* $name:ident: $permission:ident),* $(,)?) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub(crate) struct $name(pub(crate) Editor);
+
+            impl FromRequestParts<Arc<App>> for $name {
+                type Rejection = Problem;
+
+                async fn from_request_parts(
+                    parts: &mut Parts,
+                    app: &Arc<App>,
+                ) -> Result<Self, Problem> {
+                    let editor = Editor::with(parts, app, Permission::$permission).await;
+                    editor.map(Self)
+                }
+            }
+        )*
+    };
+}
+
+editors! {
+    /// A caller who may write customers and their contacts.
+    CustomerEditor: WriteCustomers,
+    /// A caller who may delete customers.
+    CustomerRemover: DeleteCustomers,
+    /// A caller who may work on interactions and feedback.
+    ServiceEditor: WriteService,
+    /// A caller who may work on quotes, points and qualification.
+    DealEditor: WriteDeals,
+}
+
+/// A caller who may define segments, surveys and tiers.
+#[derive(Debug)]
+pub(crate) struct Definer(pub(crate) Arc<Principal>);
+
 /// A caller who may see figures of the whole organization.
 #[derive(Debug)]
 pub(crate) struct ReportReader(pub(crate) Arc<Principal>);
@@ -92,7 +157,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-fn forbidden(missing: MissingPermission) -> Problem {
+pub(crate) fn forbidden(missing: MissingPermission) -> Problem {
     Problem::new(ProblemKind::Forbidden, missing.to_string())
 }
 
@@ -121,6 +186,15 @@ impl FromRequestParts<Arc<App>> for ReportReader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let principal = with_permission(parts, app, Permission::ReadReports).await;
+        principal.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Definer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let principal = with_permission(parts, app, Permission::Define).await;
         principal.map(Self)
     }
 }

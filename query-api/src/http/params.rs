@@ -35,6 +35,11 @@ impl Question {
     }
 }
 
+/// A part of a path, percent-encoded.
+pub(crate) fn encoded(part: &str) -> String {
+    percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// A refusal that names the parameter.
 pub(crate) fn refuse(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(

@@ -220,10 +220,8 @@ pub(crate) async fn page(
             params = params.with("after_key", place.key.as_str());
         }
     }
-    let newest = match conditions.is_empty() {
-        true => "1".to_owned(),
-        false => conditions.join(" AND "),
-    };
+    conditions.push("NOT is_deleted".to_owned());
+    let newest = conditions.join(" AND ");
     let columns = inner_columns(&newest, key.expression);
     let sql = format!(
         "SELECT {CUSTOMER} AS c_customer, toString({expression}) AS c_key FROM (\
@@ -270,6 +268,7 @@ fn inner_columns(conditions: &str, order: &str) -> String {
         "last_order",
         "assigned_to",
         "user_id",
+        "is_deleted",
         "state",
     ];
     let mut columns = vec![CUSTOMER, "version"];

@@ -1,6 +1,6 @@
 //! Customers as the warehouse's live state has them: always the newest version, without merging all of them.
 
-use schemas::{Decimal, OrganizationId, Timestamp};
+use schemas::{Decimal, Edits, OrganizationId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -96,6 +96,8 @@ pub(crate) struct Details {
     pub(crate) money: Vec<Money>,
     #[serde(default)]
     pub(crate) last_order_id: Option<String>,
+    #[serde(default)]
+    pub(crate) edits: Edits,
 }
 
 /// Fields and attributes, each as the JSON it was stated in.
@@ -250,8 +252,9 @@ async fn find_by(
     id: &str,
 ) -> Result<Option<Found>, WarehouseError> {
     let sql = format!(
-        "SELECT {}, toString(state) AS c_state FROM customer_state \
-         WHERE organization = {{organization:String}} AND {column} = {{id:String}} ORDER BY version DESC LIMIT 1",
+        "SELECT * FROM (SELECT {}, toString(state) AS c_state, is_deleted AS c_deleted FROM customer_state \
+         WHERE organization = {{organization:String}} AND {column} = {{id:String}} ORDER BY version DESC LIMIT 1) \
+         WHERE NOT c_deleted",
         columns()
     );
     let params = Params::new()

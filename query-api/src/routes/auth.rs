@@ -1,13 +1,10 @@
 //! `/auth`: accounts and sessions.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::{ControlError, LoggedIn, Organization, Register, Registered, Scopes};
@@ -21,6 +18,7 @@ use crate::http::body::Fields;
 use crate::http::caller::Caller;
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
+use crate::http::writing::Client;
 use crate::metrics;
 use crate::routes::users::{UserJson, UserSessionJson};
 
@@ -409,16 +407,4 @@ pub(crate) async fn end_session(
     let ended = app.api.control.end_session(user(&caller)?, &id).await;
     ended.map_err(control_problem)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Where the connection comes from, where the server says so.
-pub(crate) struct Client(Option<IpAddr>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Client {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(info.map(|ConnectInfo(address)| address.ip())))
-    }
 }

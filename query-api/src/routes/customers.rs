@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use schemas::event::change::PROFILE;
 use schemas::{Currency, Decimal, OrganizationId, Problem, ProblemKind, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,6 +18,7 @@ use crate::http::as_of::AsOf;
 use crate::http::caller::CustomerReader;
 use crate::http::params::Params;
 use crate::http::problem::warehouse_problem;
+use crate::http::writing::etag;
 use crate::models::customer_list::{Filter, Place, Sort, page};
 use crate::models::customers::{CustomerJson, Found, Money, find, get, raw};
 use crate::models::sight::Sight;
@@ -169,6 +172,12 @@ pub(crate) struct CustomerDetail {
     profile: ProfileJson,
 }
 
+impl CustomerDetail {
+    pub(crate) fn new(as_of: AsOf, profile: ProfileJson) -> Self {
+        Self { as_of, profile }
+    }
+}
+
 /// The profile: list columns, then every field that was stated.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProfileJson {
@@ -186,7 +195,7 @@ pub(crate) struct ProfileJson {
     attributes: BTreeMap<String, Box<RawValue>>,
 }
 
-fn profile(found: &Found) -> ProfileJson {
+pub(crate) fn profile(found: &Found) -> ProfileJson {
     let shown = [
         "name",
         "email",
@@ -223,14 +232,15 @@ pub(crate) async fn show(
     CustomerReader(principal, sight): CustomerReader,
     Path(id): Path<String>,
     params: Params,
-) -> Result<Json<CustomerDetail>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     params.finish()?;
     let as_of = app.cut().await?.as_of();
     let found = load(&app, &principal.organization, &sight, &id).await?;
-    Ok(Json(CustomerDetail {
-        as_of,
-        profile: profile(&found),
-    }))
+    let edit = found.state.edits.of(PROFILE);
+    Ok((
+        etag(edit),
+        Json(CustomerDetail::new(as_of, profile(&found))),
+    ))
 }
 
 /// What a customer is worth in one currency. Money is decimal text.

@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 pub(crate) mod auth;
+pub(crate) mod contacts;
+pub(crate) mod customer_edits;
 pub(crate) mod customers;
 pub(crate) mod docs;
 pub(crate) mod forecasts;

@@ -112,8 +112,9 @@ impl TableProvider for CustomersTable {
             selected.push("1 AS r_nothing".to_owned());
         }
         let mut sql = format!(
-            "SELECT {} FROM customer_state WHERE organization = {{organization:String}} \
-             ORDER BY {CUSTOMER}, version DESC LIMIT 1 BY {CUSTOMER}",
+            "SELECT * EXCEPT r_deleted FROM (SELECT {}, is_deleted AS r_deleted FROM customer_state \
+             WHERE organization = {{organization:String}} \
+             ORDER BY {CUSTOMER}, version DESC LIMIT 1 BY {CUSTOMER}) WHERE NOT r_deleted",
             selected.join(", ")
         );
         if let Some(limit) = limit {

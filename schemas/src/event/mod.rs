@@ -1,6 +1,7 @@
-//! The four kinds of client event, parsed once: after this, no field is checked again.
+//! Events: the four kinds of clients', and the changes that staff make. Parsed once: after this, no field is checked again.
 
 pub mod activity;
+pub mod change;
 pub mod interaction;
 pub mod purchase;
 pub mod user;
@@ -13,6 +14,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use activity::Activity;
+pub use change::{Change, Effects, Json, Move, RecordEdit};
 pub use interaction::Interaction;
 pub use purchase::{Item, Purchase, Status};
 pub use user::User;
@@ -41,11 +43,21 @@ pub enum Kind {
     Activity,
     /// Something between the customer and the organization.
     Interaction,
+    /// What staff state of the customer and its records.
+    Change,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [
+    pub const ALL: [Kind; 5] = [
+        Kind::User,
+        Kind::Purchase,
+        Kind::Activity,
+        Kind::Interaction,
+        Kind::Change,
+    ];
+    /// The kinds that clients send.
+    pub const OF_CLIENTS: [Kind; 4] = [
         Kind::User,
         Kind::Purchase,
         Kind::Activity,
@@ -59,6 +71,7 @@ impl Kind {
             Kind::Purchase => "purchase",
             Kind::Activity => "activity",
             Kind::Interaction => "interaction",
+            Kind::Change => "change",
         }
     }
 
@@ -74,6 +87,7 @@ impl Kind {
             Kind::Purchase => &purchase::TABLE,
             Kind::Activity => &activity::TABLE,
             Kind::Interaction => &interaction::TABLE,
+            Kind::Change => &change::TABLE,
         }
     }
 }
@@ -171,6 +185,8 @@ pub enum Body {
     Activity(Activity),
     /// See [`Interaction`].
     Interaction(Interaction),
+    /// See [`Change`]. Rare, and large beside the others.
+    Change(Box<Change>),
 }
 
 impl Body {
@@ -181,6 +197,7 @@ impl Body {
             Body::Purchase(_) => Kind::Purchase,
             Body::Activity(_) => Kind::Activity,
             Body::Interaction(_) => Kind::Interaction,
+            Body::Change(_) => Kind::Change,
         }
     }
 
@@ -229,6 +246,7 @@ impl Event {
             Body::Purchase(_) => String::new(),
             Body::Activity(activity) => activity.fields.to_json(),
             Body::Interaction(interaction) => interaction.fields.to_json(),
+            Body::Change(change) => change.fields.to_json(),
         }
     }
 
@@ -238,7 +256,11 @@ impl Event {
             .body
             .purchase()
             .map_or(0, |purchase| purchase.items.len() * 160);
-        512 + items + self.attributes.len()
+        let stated = match &self.body {
+            Body::Change(change) => 2 * change.fields.weight(),
+            _ => 0,
+        };
+        512 + items + stated + self.attributes.len()
     }
 }
 
@@ -268,6 +290,12 @@ impl Fields {
             .find(|(field, _)| *field == name)?
             .1
             .as_deref()
+    }
+
+    /// Bytes of JSON held.
+    pub fn weight(&self) -> usize {
+        let bytes = self.0.iter().filter_map(|(_, value)| value.as_deref());
+        bytes.map(str::len).sum()
     }
 
     /// As one JSON object.
@@ -387,7 +415,9 @@ pub fn peek_kind(text: &str) -> Result<Kind, ReadError> {
             return Err(ReadError::rule(Code::InvalidType, words).within("type"));
         }
         let name = reader.string().map_err(|error| error.within("type"))?;
-        return Kind::from_name(&name)
+        return Kind::OF_CLIENTS
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
             .ok_or_else(|| ReadError::rule(Code::InvalidValue, words).within("type"));
     }
     Err(ReadError::rule(
@@ -451,6 +481,7 @@ impl Draft {
             Kind::Purchase => Body::Purchase(Purchase::take(&mut slots, context)?),
             Kind::Activity => Body::Activity(Activity::take(&mut slots)),
             Kind::Interaction => Body::Interaction(Interaction::take(&mut slots)),
+            Kind::Change => Body::Change(Box::new(Change::take(&mut slots)?)),
         };
         Ok(Draft {
             event_id,

@@ -7,7 +7,10 @@ use crate::field::{Field, Type, optional};
 pub const CUSTOMER_TYPES: [&str; 4] = ["individual", "business", "enterprise", "corporate"];
 
 /// Fields of a user event: the profile.
-pub static TABLE: [Field; 24] = table([
+pub static TABLE: [Field; 24] = table(PROFILE);
+
+/// The profile.
+pub const PROFILE: [Field; 20] = [
     optional("name", Type::Text { max: 500 }, "The customer's name."),
     optional("email", Type::Text { max: 320 }, "E-mail address."),
     optional("phone", Type::Text { max: 64 }, "Telephone number."),
@@ -64,7 +67,7 @@ pub static TABLE: [Field; 24] = table([
     ),
     optional("next_follow_up", Type::Time, "When to be in touch next."),
     optional("is_active", Type::Bool, "Whether the customer is active."),
-]);
+];
 
 /// News of a customer: for each field named, its JSON as stated, or `None` to clear it.
 #[derive(Debug, Clone, PartialEq, Default)]

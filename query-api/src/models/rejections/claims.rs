@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use schemas::{Position, event_hash, who_hash};
+use schemas::{OrganizationId, Position, event_hash, who_hash};
 use warehouse::{Params, Warehouse, WarehouseError};
 
 use super::{DUPLICATE, Rejection};
@@ -78,6 +78,23 @@ fn next(rejection: &Rejection, holders: &HashMap<Claim, Position>) -> Next {
     }
 }
 
+/// The first position that holds the claim on an event, by its customer, id and attempt.
+pub(crate) async fn holder(
+    warehouse: &dyn Warehouse,
+    organization: &OrganizationId,
+    customer_id: &str,
+    event_id: &str,
+    attempt: u32,
+) -> Result<Option<Position>, WarehouseError> {
+    let claim = (
+        event_hash(organization, event_id, attempt),
+        who_hash(customer_id),
+    );
+    let mut holders = HashMap::new();
+    find(warehouse, &[claim.0], &mut holders).await?;
+    Ok(holders.remove(&claim))
+}
+
 /// The first position that holds each claim on these ids.
 async fn find(
     warehouse: &dyn Warehouse,
@@ -118,7 +135,7 @@ async fn find(
 
 #[cfg(test)]
 mod tests {
-    use schemas::{OrganizationId, Timestamp};
+    use schemas::Timestamp;
 
     use super::super::Payload;
     use super::*;

@@ -9,7 +9,7 @@ use schemas::{Position, Timestamp};
 use serde::{Deserialize, Serialize};
 use warehouse::{Params, Value, Warehouse, WarehouseError};
 
-pub(crate) use claims::{Next, next_sendings};
+pub(crate) use claims::{Next, holder, next_sendings};
 pub(crate) use rows::{Payload, Rejection};
 pub(crate) use sending::{Refused, Sent, Verdict, send, verdicts, wait_applied};
 

@@ -97,7 +97,7 @@ pub(crate) async fn wait_applied(
     patience: Duration,
 ) -> Result<bool, WarehouseError> {
     let begun = Instant::now();
-    let mut pause = Duration::from_millis(50);
+    let mut pause = Duration::from_millis(10);
     loop {
         let cut = Cut::read(warehouse, log).await?;
         let applied = |position: Position| {
@@ -110,7 +110,7 @@ pub(crate) async fn wait_applied(
             return Ok(false);
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(500));
+        pause = (pause * 3 / 2).min(Duration::from_millis(250));
     }
 }
 

@@ -20,6 +20,7 @@ use crate::http::caller::Administrator;
 use crate::http::cursor;
 use crate::http::params::Params;
 use crate::http::problem::warehouse_problem;
+use crate::http::writing::respond_async;
 use crate::models::rejections::{Filter, Next, Order, Place, Refused, Rejection, Sent, Verdict};
 use crate::models::rejections::{count, next_sendings, page, send, verdicts, wait_applied};
 
@@ -120,16 +121,6 @@ fn log_problem(error: &AppendError) -> Problem {
         }
         false => Problem::new(ProblemKind::Unprocessable, error.to_string()),
     }
-}
-
-/// Whether the caller does not want to wait for verdicts.
-fn respond_async(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
 /// Send a rejected event again, corrected or as it was.

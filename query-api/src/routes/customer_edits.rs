@@ -1,0 +1,677 @@
+//! Customers written by staff: made, changed, assigned, moved through their life, and deleted.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use control::{ControlError, Permission, Principal};
+use schemas::event::change::{Json as Raw, PROFILE};
+use schemas::event::{Effects, Move, RecordEdit};
+use schemas::form::{Filled, Members};
+use schemas::forms::customer::FORM;
+use schemas::{Decimal, Problem, ProblemKind, UserId};
+
+use crate::api::{App, internal};
+use crate::http::body::{Fields, Text, refuse};
+use crate::http::caller::{CustomerEditor, Editor, forbidden};
+use crate::http::params::Params;
+use crate::http::problem::{control_problem, warehouse_problem};
+use crate::http::writing::{Writing, etag};
+use crate::models::authoring::{Author, Outcome, Receipt, field_problem};
+use crate::models::customers::Found;
+use crate::models::records::Records;
+use crate::models::sight::Sight;
+use crate::routes::contacts;
+use crate::routes::customers::{CustomerDetail, load, profile};
+
+/// Records deleted by one change, and bytes of them, at most.
+const DELETED_AT_ONCE: usize = 500;
+const DELETED_BYTES: usize = 400_000;
+
+impl Editor {
+    /// The customer of a path, which this caller may change in its way.
+    pub(crate) async fn load(&self, app: &App, id: &str) -> Result<Found, Problem> {
+        let found = load(app, &self.principal.organization, &self.sees, id).await?;
+        match self.may.includes(&found) {
+            true => Ok(found),
+            false => Err(Problem::new(
+                ProblemKind::Forbidden,
+                "you see this customer and may not change it so; ask somebody it is assigned to",
+            )),
+        }
+    }
+}
+
+/// JSON of plain data of our own.
+pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Raw, Problem> {
+    Raw::of(value).map_err(|error| internal("a value does not serialise", &error))
+}
+
+fn text(members: &Members, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
+}
+
+/// Whether a customer of this type is no person.
+pub(crate) fn is_company(customer_type: Option<&str>) -> bool {
+    matches!(customer_type, Some("business" | "enterprise" | "corporate"))
+}
+
+/// A member of staff that customers may be assigned to.
+pub(crate) async fn check_assignee(
+    app: &App,
+    editor: &Editor,
+    field: &str,
+    user: &str,
+) -> Result<(), Problem> {
+    let principal: &Principal = &editor.principal;
+    if principal
+        .user
+        .as_ref()
+        .is_some_and(|own| own.as_str() == user)
+    {
+        return Ok(());
+    }
+    if editor.may != Sight::All {
+        let detail = format!("{field}: your role assigns customers to yourself only");
+        return Err(Problem::new(ProblemKind::Forbidden, detail).field(field));
+    }
+    // PostgreSQL refuses NUL in text, and no id has it.
+    let id = UserId::from_text(user.replace('\0', " "));
+    let found = app.api.control.user_of(&principal.organization, &id).await;
+    let is_active = match found {
+        Ok(user) => user.is_active(),
+        Err(ControlError::NotFound { .. }) => false,
+        Err(error) => return Err(control_problem(error)),
+    };
+    match is_active {
+        true => Ok(()),
+        false => {
+            let detail = format!("{field}: no active user of the organization has this id");
+            Err(Problem::new(ProblemKind::Unprocessable, detail)
+                .field(field)
+                .with("code", "unknown_user".into()))
+        }
+    }
+}
+
+/// What is stated of a customer as a change: fields of the profile, and the step in its life.
+struct Stated {
+    effects: Effects,
+}
+
+impl Stated {
+    async fn read(app: &App, editor: &Editor, mut filled: Filled) -> Result<Self, Problem> {
+        for name in ["name", "email", "phone", "company_name"] {
+            if text(&filled.fields, name).is_some_and(|text| text.trim().is_empty()) {
+                return Err(refuse(
+                    name,
+                    "required",
+                    "must not be empty; null clears it",
+                ));
+            }
+        }
+        if let Some(value) = filled.fields.get("value_override")
+            && let Ok(value) = Decimal::parse(value.get().trim_matches('"').as_bytes())
+            && value < Decimal::ZERO
+        {
+            return Err(refuse(
+                "value_override",
+                "out_of_range",
+                "must not be negative",
+            ));
+        }
+        if let Some(user) = text(&filled.fields, "assigned_to") {
+            check_assignee(app, editor, "assigned_to", &user).await?;
+        } else if filled.fields.contains_key("assigned_to") && editor.may != Sight::All {
+            let detail = "assigned_to: your role cannot give a customer away";
+            return Err(Problem::new(ProblemKind::Forbidden, detail).field("assigned_to"));
+        }
+        let to = filled.fields.remove("status");
+        let reason = filled.fields.remove("status_reason");
+        let word = |json: Option<Box<serde_json::value::RawValue>>| -> Option<String> {
+            serde_json::from_str(json?.get()).ok()
+        };
+        let status = match (word(to), word(reason)) {
+            (Some(to), reason) => Some(Move {
+                to: to.into(),
+                reason: reason.map(Into::into),
+            }),
+            (None, Some(_)) => {
+                return Err(refuse(
+                    "status_reason",
+                    "required",
+                    "send the status it is the reason of, too",
+                ));
+            }
+            (None, None) => None,
+        };
+        let mut effects = Effects {
+            status,
+            guards: vec![PROFILE.into()],
+            ..Effects::default()
+        };
+        for (name, value) in &filled.fields {
+            effects.profile.insert(name.into(), json(value)?);
+        }
+        for (name, value) in &filled.attributes {
+            effects.attributes.insert(name.into(), json(value)?);
+        }
+        Ok(Self { effects })
+    }
+
+    fn set<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Problem> {
+        self.effects.profile.insert(name.into(), json(value)?);
+        Ok(())
+    }
+
+    fn set_default<T: serde::Serialize + ?Sized>(
+        &mut self,
+        name: &str,
+        value: &T,
+    ) -> Result<(), Problem> {
+        match self.effects.profile.contains_key(name) {
+            true => Ok(()),
+            false => self.set(name, value),
+        }
+    }
+}
+
+/// What a write of a customer answers.
+async fn answer(
+    app: &App,
+    principal: &Principal,
+    status: StatusCode,
+    id: &str,
+    outcome: Outcome,
+) -> Result<Response, Problem> {
+    if let Outcome::Accepted(receipt) = outcome {
+        return Ok(accepted(receipt));
+    }
+    let as_of = app.cut().await?.as_of();
+    // Its author reads what it has written, also if it has given it away with it.
+    let found = load(app, &principal.organization, &Sight::All, id).await?;
+    let edit = found.state.edits.of(PROFILE);
+    let detail = CustomerDetail::new(as_of, profile(&found));
+    Ok((status, etag(edit), Json(detail)).into_response())
+}
+
+/// The answer where a change is in the log and its verdict is not known yet.
+pub(crate) fn accepted(receipt: Receipt) -> Response {
+    (StatusCode::ACCEPTED, Json(receipt)).into_response()
+}
+
+/// Write a customer down.
+///
+/// The name must be there. With an `Idempotency-Key` the same request sent again is done once.
+#[utoipa::path(
+    post, path = "/customers", tag = "customers",
+    request_body(content = serde_json::Value, description = "A `CustomerForm`; fields it does not know become attributes"),
+    responses(
+        (status = 201, description = "The customer", body = CustomerDetail),
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    writing: Writing,
+    params: Params,
+    Text(body): Text,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let body = body.unwrap_or_else(|| "{}".to_owned());
+    let mut filled = FORM.read(&body).map_err(field_problem)?;
+    let principal = &*editor.principal;
+    if matches!(editor.may, Sight::Own(_)) {
+        let detail = "your role has one customer, itself, and makes no others";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
+    if text(&filled.fields, "name").is_none() {
+        return Err(refuse("name", "required", "must be there"));
+    }
+    let mut author = Author::new(&app, principal, &writing, &body);
+    let stated_id = filled.fields.remove("customer_id");
+    let id = match stated_id.and_then(|json| serde_json::from_str::<String>(json.get()).ok()) {
+        Some(id) => id,
+        None => author.id("c"),
+    };
+    let mut stated = Stated::read(&app, &editor, filled).await?;
+    stated.set_default("source", "website")?;
+    stated.set_default("is_active", &true)?;
+    stated.set("created_by", &author.name())?;
+    if let (Sight::Assigned(user), false) = (
+        &editor.may,
+        stated.effects.profile.contains_key("assigned_to"),
+    ) {
+        stated.set("assigned_to", user)?;
+    }
+    let effects = Effects {
+        action: "customer.create".into(),
+        creates: true,
+        guards: Vec::new(),
+        ..stated.effects
+    };
+    let outcome = match author.is_done(&id).await? {
+        true => Outcome::Applied,
+        false => match author.state(&id, effects).await? {
+            Some(outcome) => outcome,
+            None => Outcome::Applied,
+        },
+    };
+    let mut response = answer(&app, principal, StatusCode::CREATED, &id, outcome).await?;
+    let location = format!(
+        "{}/customers/{}",
+        crate::router::PREFIX,
+        crate::http::params::encoded(&id)
+    );
+    if let Ok(location) = location.parse() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// A change of one customer, decided again while others edit it, unless the caller named what it has read.
+struct Editing<'a> {
+    app: &'a App,
+    editor: &'a Editor,
+    author: Author<'a>,
+    id: &'a str,
+}
+
+/// What became of a change of a customer of this id.
+type Done = (String, Outcome);
+
+impl<'a> Editing<'a> {
+    fn new(
+        app: &'a App,
+        editor: &'a Editor,
+        writing: &'a Writing,
+        body: &str,
+        id: &'a str,
+    ) -> Self {
+        Self {
+            app,
+            editor,
+            author: Author::new(app, &editor.principal, writing, body),
+            id,
+        }
+    }
+
+    /// The customer to decide on as it is now; or the request was done already.
+    async fn begin(&mut self) -> Result<Result<Found, Done>, Problem> {
+        let found = self.editor.load(self.app, self.id).await?;
+        let customer = &found.customer.customer_id;
+        if self.author.is_done(customer).await? {
+            return Ok(Err((customer.clone(), Outcome::Applied)));
+        }
+        self.author.writing.check(found.state.edits.of(PROFILE))?;
+        Ok(Ok(found))
+    }
+
+    /// States what was decided; none where it has to be decided again.
+    async fn end(&mut self, found: &Found, effects: Effects) -> Result<Option<Done>, Problem> {
+        let customer = &found.customer.customer_id;
+        let effects = Effects {
+            seen: found.state.edits.count,
+            ..effects
+        };
+        let outcome = self.author.state(customer, effects).await?;
+        Ok(outcome.map(|outcome| (customer.clone(), outcome)))
+    }
+
+    /// States a change that does not depend on what there is.
+    async fn state(&mut self, effects: Effects) -> Result<Done, Problem> {
+        loop {
+            let found = match self.begin().await? {
+                Ok(found) => found,
+                Err(done) => return Ok(done),
+            };
+            if let Some(done) = self.end(&found, effects.clone()).await? {
+                return Ok(done);
+            }
+        }
+    }
+}
+
+/// What a change of the type asks of the contacts: a company has a primary one.
+async fn with_primary(
+    app: &App,
+    editor: &Editor,
+    found: &Found,
+    mut effects: Effects,
+) -> Result<Effects, Problem> {
+    let now = effects
+        .profile
+        .get("customer_type")
+        .and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+    let was = found.customer.customer_type.as_deref();
+    if is_company(now.as_deref()) && !is_company(was) {
+        let customer = &found.customer.customer_id;
+        let all = contacts::all(app, &editor.principal.organization, customer).await?;
+        if let Some(edit) = contacts::promoted(&all, None)? {
+            effects.guards.push(contacts::RECORD.into());
+            effects.records.push(edit);
+        }
+    }
+    Ok(effects)
+}
+
+/// Replace a customer: what is not sent is cleared.
+#[utoipa::path(
+    put, path = "/customers/{id}", tag = "customers",
+    params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
+    request_body(content = serde_json::Value, description = "A `CustomerForm`"),
+    responses(
+        (status = 200, description = "The customer as it is now", body = CustomerDetail),
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+        (status = 412, description = "It was edited since it was read"),
+    )
+)]
+pub(crate) async fn replace(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    Path(id): Path<String>,
+    writing: Writing,
+    params: Params,
+    Text(body): Text,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let body = body.unwrap_or_else(|| "{}".to_owned());
+    let mut editing = Editing::new(&app, &editor, &writing, &body, &id);
+    let (customer, outcome) = loop {
+        let found = match editing.begin().await? {
+            Ok(found) => found,
+            Err(done) => break done,
+        };
+        let found = &found;
+        let mut filled = FORM.read(&body).map_err(field_problem)?;
+        check_id(&mut filled, found)?;
+        if text(&filled.fields, "name").is_none() {
+            return Err(refuse("name", "required", "must be there"));
+        }
+        let null = || serde_json::value::RawValue::from_string("null".to_owned());
+        let null = || null().map_err(|error| internal("null does not serialise", &error));
+        let profile = &found.state.profile;
+        for name in profile.fields.keys().filter(|name| *name != "created_by") {
+            if !filled.fields.contains_key(name) {
+                filled.fields.insert(name.clone(), null()?);
+            }
+        }
+        for name in profile.attributes.keys() {
+            if !filled.attributes.contains_key(name) {
+                filled.attributes.insert(name.clone(), null()?);
+            }
+        }
+        // Whose customer it is does not change by being left out.
+        if editor.may != Sight::All
+            && filled
+                .fields
+                .get("assigned_to")
+                .is_some_and(|json| json.get() == "null")
+        {
+            filled.fields.remove("assigned_to");
+        }
+        let stated = Stated::read(&app, &editor, filled).await?;
+        let effects = Effects {
+            action: "customer.replace".into(),
+            ..stated.effects
+        };
+        let effects = with_primary(&app, &editor, found, effects).await?;
+        if let Some(done) = editing.end(found, effects).await? {
+            break done;
+        }
+    };
+    answer(&app, &editor.principal, StatusCode::OK, &customer, outcome).await
+}
+
+fn check_id(filled: &mut Filled, found: &Found) -> Result<(), Problem> {
+    let stated = text(&filled.fields, "customer_id");
+    filled.fields.remove("customer_id");
+    match stated {
+        Some(id) if id != found.customer.customer_id => {
+            let detail = "customer_id: it never changes; merge two customers instead";
+            Err(Problem::new(ProblemKind::Unprocessable, detail).field("customer_id"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Change a customer, by JSON merge patch: null clears a field, objects are merged.
+#[utoipa::path(
+    patch, path = "/customers/{id}", tag = "customers",
+    params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
+    request_body(content = serde_json::Value, description = "Fields of a `CustomerForm`"),
+    responses(
+        (status = 200, description = "The customer as it is now", body = CustomerDetail),
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+        (status = 412, description = "It was edited since it was read"),
+    )
+)]
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    Path(id): Path<String>,
+    writing: Writing,
+    params: Params,
+    Text(body): Text,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let body = body.unwrap_or_else(|| "{}".to_owned());
+    let mut editing = Editing::new(&app, &editor, &writing, &body, &id);
+    let (customer, outcome) = loop {
+        let found = match editing.begin().await? {
+            Ok(found) => found,
+            Err(done) => break done,
+        };
+        let found = &found;
+        let mut filled = FORM.read_part(&body).map_err(field_problem)?;
+        check_id(&mut filled, found)?;
+        if filled
+            .fields
+            .get("name")
+            .is_some_and(|json| json.get() == "null")
+        {
+            return Err(refuse("name", "required", "a customer keeps a name"));
+        }
+        let stated = Stated::read(&app, &editor, filled).await?;
+        let effects = Effects {
+            action: "customer.update".into(),
+            ..stated.effects
+        };
+        let effects = with_primary(&app, &editor, found, effects).await?;
+        if let Some(done) = editing.end(found, effects).await? {
+            break done;
+        }
+    };
+    answer(&app, &editor.principal, StatusCode::OK, &customer, outcome).await
+}
+
+/// Deactivate a customer, or with `mode=delete` remove it with its records.
+///
+/// What it has bought stays in the reports either way.
+#[utoipa::path(
+    delete, path = "/customers/{id}", tag = "customers",
+    params(
+        ("id" = String, Path, description = "the client's own id, else the internal one (cus_…)"),
+        ("mode" = Option<String>, Query, description = "deactivate (default) or delete"),
+    ),
+    responses(
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+        (status = 204, description = "Done"),
+        (status = 412, description = "It was edited since it was read"),
+    )
+)]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    Path(id): Path<String>,
+    writing: Writing,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let delete = params.choice("mode", &[("deactivate", false), ("delete", true)])?;
+    params.finish()?;
+    let outcome = match delete {
+        Some(true) => {
+            let reach = editor.principal.reach(Permission::DeleteCustomers);
+            reach.map_err(forbidden)?;
+            remove(&app, &editor, &writing, &id).await?
+        }
+        _ => {
+            let mut effects = Effects {
+                action: "customer.deactivate".into(),
+                guards: vec![PROFILE.into()],
+                status: Some(Move {
+                    to: "inactive".into(),
+                    reason: Some("deactivated".into()),
+                }),
+                ..Effects::default()
+            };
+            effects.profile.insert("is_active".into(), json(&false)?);
+            let mut editing = Editing::new(&app, &editor, &writing, "", &id);
+            editing.state(effects).await?.1
+        }
+    };
+    Ok(match outcome {
+        Outcome::Applied => StatusCode::NO_CONTENT.into_response(),
+        Outcome::Accepted(receipt) => accepted(receipt),
+    })
+}
+
+/// Removes a customer's records, as many at once as one change holds, and then the customer.
+async fn remove(
+    app: &App,
+    editor: &Editor,
+    writing: &Writing,
+    id: &str,
+) -> Result<Outcome, Problem> {
+    let organization = &editor.principal.organization;
+    let mut author = Author::new(app, &editor.principal, writing, "");
+    loop {
+        let found = editor.load(app, id).await?;
+        let customer = &found.customer.customer_id;
+        writing.check(found.state.edits.of(PROFILE))?;
+        let left = Records::of_any(organization).of_customer(customer);
+        let left = left.page(&*app.api.warehouse, None, DELETED_AT_ONCE).await;
+        let left = left.map_err(|error| warehouse_problem(&error))?;
+        let last = left.is_empty();
+        let mut effects = Effects {
+            action: "customer.delete".into(),
+            seen: found.state.edits.count,
+            guards: if last {
+                vec![PROFILE.into()]
+            } else {
+                Vec::new()
+            },
+            deletes: last,
+            ..Effects::default()
+        };
+        let mut bytes = 0;
+        for record in left {
+            let before = json(&record.fields)?;
+            bytes += before.get().len() + 200;
+            if bytes > DELETED_BYTES && !effects.records.is_empty() {
+                break;
+            }
+            effects.records.push(RecordEdit {
+                record: record.record.into(),
+                id: record.id.into(),
+                at: record.at,
+                before: Some(before),
+                after: None,
+            });
+        }
+        match author.state(customer, effects).await? {
+            Some(outcome) if last => return Ok(outcome),
+            Some(Outcome::Accepted(receipt)) => return Ok(Outcome::Accepted(receipt)),
+            // The next piece is another change.
+            Some(Outcome::Applied) => author = Author::new(app, &editor.principal, writing, ""),
+            None => {}
+        }
+    }
+}
+
+/// Assign a customer to a member of staff, or to nobody.
+#[utoipa::path(
+    post, path = "/customers/{id}/assign", tag = "customers",
+    params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
+    request_body(content = serde_json::Value, description = "`assigned_to`: the id of a user, or null"),
+    responses(
+        (status = 200, description = "The customer as it is now", body = CustomerDetail),
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+    )
+)]
+pub(crate) async fn assign(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    Path(id): Path<String>,
+    writing: Writing,
+    params: Params,
+    mut body: Fields,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let to = body.change_text("assigned_to")?;
+    body.finish()?;
+    let to = to.ok_or_else(|| refuse("assigned_to", "required", "send a user's id, or null"))?;
+    match &to {
+        Some(user) => check_assignee(&app, &editor, "assigned_to", user).await?,
+        None if editor.may != Sight::All => {
+            let detail = "assigned_to: your role cannot give a customer away";
+            return Err(Problem::new(ProblemKind::Forbidden, detail).field("assigned_to"));
+        }
+        None => {}
+    }
+    let mut effects = Effects {
+        action: "customer.assign".into(),
+        guards: vec![PROFILE.into()],
+        ..Effects::default()
+    };
+    effects.profile.insert("assigned_to".into(), json(&to)?);
+    let stated = to.clone().unwrap_or_default();
+    let mut editing = Editing::new(&app, &editor, &writing, &stated, &id);
+    let (customer, outcome) = editing.state(effects).await?;
+    answer(&app, &editor.principal, StatusCode::OK, &customer, outcome).await
+}
+
+/// Move a customer on in its life: prospect, lead, active, inactive; from inactive back to active.
+#[utoipa::path(
+    post, path = "/customers/{id}/status", tag = "customers",
+    params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
+    request_body(content = serde_json::Value, description = "`status`, and perhaps a `reason`: converted, qualified, churned or deactivated"),
+    responses(
+        (status = 200, description = "The customer as it is now", body = CustomerDetail),
+        (status = 202, description = "It is in the log and not applied yet", body = Receipt),
+        (status = 422, description = "A customer's life does not go there"),
+    )
+)]
+pub(crate) async fn step(
+    State(app): State<Arc<App>>,
+    CustomerEditor(editor): CustomerEditor,
+    Path(id): Path<String>,
+    writing: Writing,
+    params: Params,
+    Text(body): Text,
+) -> Result<Response, Problem> {
+    use schemas::forms::customer::STEP;
+    params.finish()?;
+    let body = body.unwrap_or_else(|| "{}".to_owned());
+    let filled = STEP.read(&body).map_err(field_problem)?;
+    let to = text(&filled.fields, "status").unwrap_or_default();
+    let reason = text(&filled.fields, "reason");
+    let mut effects = Effects {
+        action: "customer.status".into(),
+        guards: vec![PROFILE.into()],
+        status: Some(Move {
+            to: to.as_str().into(),
+            reason: reason.as_deref().map(Into::into),
+        }),
+        ..Effects::default()
+    };
+    effects
+        .profile
+        .insert("is_active".into(), json(&(to != "inactive"))?);
+    let mut editing = Editing::new(&app, &editor, &writing, &body, &id);
+    let (customer, outcome) = editing.state(effects).await?;
+    answer(&app, &editor.principal, StatusCode::OK, &customer, outcome).await
+}
