@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, sql, system, teams, users,
+    access, audit, auth, contacts, customer_edits, customers, docs, forecasts, keys,
+    recommendations, rejections, replay, reports, sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -38,6 +38,7 @@ fn table() -> Vec<Route> {
         routes!(teams::show, teams::update, teams::delete),
         routes!(teams::roles),
         routes!(access::review),
+        routes!(audit::list),
         routes!(keys::create, keys::list),
         routes!(keys::revoke, keys::update),
         routes!(keys::update_any),
