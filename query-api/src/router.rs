@@ -9,6 +9,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
 use crate::api::{App, QueryApi};
+use crate::http::alias;
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
@@ -107,9 +108,12 @@ pub fn router(api: QueryApi) -> Router {
         router = add(router, PREFIX, route.clone());
         router = add(router, "", route);
     }
-    router
+    let router = router
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(app)
+        .with_state(app);
+    let inner = router.clone().fallback(not_found);
+    router
+        .merge(alias::routes(inner))
         .merge(docs::routes(&document).method_not_allowed_fallback(method_not_allowed))
 }
 
