@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::reference;
-use crate::criteria::Criteria;
 use crate::criteria::sample::{CURRENCY, Customer, Day, Sampler};
+use crate::criteria::{Criteria, TimeField};
 use crate::time::Timestamp;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 3_000;
 const DAY: i64 = 86_400 * 1_000_000;
 
 #[test]
@@ -148,7 +148,7 @@ fn collect_days(criteria: &Value, days: &mut BTreeSet<i64>) {
 #[test]
 fn nothing_changes_before_the_next_change() {
     let (mut changes, mut early, mut never) = (0, 0, 0);
-    for seed in 0..4 * SEEDS {
+    for seed in 0..2 * SEEDS {
         let mut sampler = Sampler::new(seed);
         // Every other one a single condition: there the next change is a change.
         let single = seed % 2 == 0;
@@ -194,9 +194,51 @@ fn nothing_changes_before_the_next_change() {
     }
     // Waking for nothing is allowed, and rare.
     assert!(
-        changes > SEEDS / 2 && never > SEEDS && early < changes / 10,
+        changes > SEEDS / 4 && never > SEEDS && early < changes / 10,
         "{changes} {early} {never}"
     );
+}
+
+/// What holds the whole tree as it is holds its next change back, too.
+#[test]
+fn a_tree_changes_when_what_holds_it_does() {
+    let now = Timestamp::of_day(20_500);
+    let mut customer = Sampler::new(1).customer(now);
+    let back = |days: i64| now.plus_micros(-days * DAY);
+    customer.times = vec![
+        (TimeField::LastSeen, back(10)),
+        (TimeField::LastOrder, back(20)),
+    ];
+    customer.segments.clear();
+    let (soon, late) = (
+        r#"{"recency":"last_seen","op":"gte","days":11}"#,
+        r#"{"recency":"last_order","op":"gte","days":25}"#,
+    );
+    let (one, five) = (Some(now.plus_micros(DAY)), Some(now.plus_micros(5 * DAY)));
+    for (json, expected) in [
+        (format!(r#"{{"all":[{soon},{late}]}}"#), five),
+        (format!(r#"{{"any":[{soon},{late}]}}"#), one),
+        (
+            format!(r#"{{"all":[{{"not":{soon}}},{{"not":{late}}}]}}"#),
+            one,
+        ),
+        (
+            format!(r#"{{"any":[{{"not":{soon}}},{{"not":{late}}}]}}"#),
+            five,
+        ),
+        (
+            format!(r#"{{"all":[{soon},{{"not":{{"segment":"a"}}}}]}}"#),
+            one,
+        ),
+        (format!(r#"{{"all":[{soon},{{"segment":"a"}}]}}"#), None),
+        (
+            format!(r#"{{"any":[{soon},{{"not":{{"segment":"a"}}}}]}}"#),
+            None,
+        ),
+    ] {
+        let criteria = Criteria::parse(&json).unwrap();
+        assert_eq!(criteria.next_change(&customer, now), expected, "{json}");
+    }
 }
 
 /// A window over very many days is looked ahead a part of the way, and asked again.
