@@ -5,6 +5,7 @@
 mod audit;
 mod contacts;
 mod customers;
+mod sources;
 
 use serde_json::json;
 use tests::{Account, Caller, TestApp};
