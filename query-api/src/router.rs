@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, sql, system, teams, users,
+    access, auth, contacts, customer_edits, customers, docs, forecasts, interactions, keys,
+    performance, recommendations, rejections, replay, reports, sql, system, teams, timeline, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -34,6 +34,7 @@ fn table() -> Vec<Route> {
         routes!(users::create, users::list),
         routes!(users::show, users::update, users::deactivate),
         routes!(users::sessions, users::end_sessions),
+        routes!(performance::show),
         routes!(teams::create, teams::list),
         routes!(teams::show, teams::update, teams::delete),
         routes!(teams::roles),
@@ -59,6 +60,26 @@ fn table() -> Vec<Route> {
             contacts::delete
         ),
         routes!(customers::summary),
+        routes!(timeline::timeline),
+        routes!(interactions::of_one_customer),
+        routes!(interactions::list, interactions::create),
+        routes!(interactions::stats),
+        routes!(interactions::list_by_customer),
+        routes!(
+            interactions::show,
+            interactions::replace,
+            interactions::update,
+            interactions::delete
+        ),
+        routes!(interactions::follow_ups),
+        routes!(
+            interactions::list_of_customer,
+            interactions::create_of_customer
+        ),
+        routes!(
+            interactions::show_of_customer,
+            interactions::replace_of_customer
+        ),
         routes!(recommendations::show),
         routes!(reports::list),
         routes!(reports::sales),

@@ -82,6 +82,20 @@ impl<'a> Author<'a> {
         }
     }
 
+    /// The same author, whose next event has this id.
+    pub(crate) fn under(self, event_id: impl Into<String>) -> Self {
+        Self {
+            event_id: event_id.into(),
+            attempt: 0,
+            ..self
+        }
+    }
+
+    /// Tells the request's body from others, for `attributes.request` of what it writes.
+    pub(crate) fn request(&self) -> &str {
+        &self.request
+    }
+
     /// A new id for what this request makes.
     pub(crate) fn id(&self, prefix: &str) -> String {
         self.writing.id(prefix, &self.principal.name())
