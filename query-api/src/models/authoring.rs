@@ -154,10 +154,7 @@ impl<'a> Author<'a> {
         {
             let requests = Rows::new(&batch).texts("c_request").map_err(failed)?;
             if requests.iter().any(|request| *request != self.request) {
-                let detail = "this Idempotency-Key was used for another request; use a new one";
-                return Err(
-                    Problem::new(ProblemKind::Unprocessable, detail).field("idempotency-key")
-                );
+                return Err(reused_key());
             }
         }
         Ok(())
@@ -274,6 +271,12 @@ impl<'a> Author<'a> {
             None => Ok(Outcome::Applied),
         })
     }
+}
+
+/// The refusal of another request under the same Idempotency-Key.
+pub(crate) fn reused_key() -> Problem {
+    let detail = "this Idempotency-Key was used for another request; use a new one";
+    Problem::new(ProblemKind::Unprocessable, detail).field("idempotency-key")
 }
 
 /// A field that cannot be as it was stated.

@@ -94,10 +94,14 @@ impl Circle {
         customer: Option<&str>,
         id: &str,
     ) -> Result<RecordJson, Problem> {
-        let mut records = self.records().with_id(id);
-        if let Some(customer) = customer {
-            records = records.of_customer(customer);
-        }
+        // By its customer it is found without looking at all of them.
+        let owner = match customer {
+            Some(_) => None,
+            None => whose(app, &self.organization, id).await?,
+        };
+        let customer = customer.or(owner.as_deref());
+        let customer = customer.ok_or_else(|| missing("interaction"))?;
+        let records = self.records().of_customer(customer).with_id(id);
         let found = records.one(&*app.api.warehouse).await;
         let found = found.map_err(|error| warehouse_problem(&error))?;
         found.map(shown).ok_or_else(|| missing("interaction"))

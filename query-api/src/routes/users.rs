@@ -110,7 +110,7 @@ pub(crate) struct UserChangeBody {
     role: Option<String>,
     /// Another team, or null for none.
     team_id: Option<String>,
-    /// Whether the user may log in; false ends every session.
+    /// Whether the user may log in; false ends every session. What the user is responsible for stays so: DELETE hands it over.
     is_active: Option<bool>,
 }
 

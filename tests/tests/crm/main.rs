@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod circles;
 mod contacts;
 mod customers;
+mod dealings;
+mod interactions;
 
 use serde_json::json;
 use tests::{Account, Caller, TestApp};

@@ -45,7 +45,7 @@ impl Rewrite {
     }
 }
 
-/// Decides a change of an interaction, and again while others edit it. Returns whose it is.
+/// Decides a change of an interaction, and again while others edit it.
 async fn rewrite(
     app: &App,
     editor: &Editor,

@@ -18,9 +18,10 @@ use crate::api::{App, internal, now};
 use crate::http::body::{Text, refuse};
 use crate::http::caller::{Editor, ServiceEditor};
 use crate::http::params::{Params, encoded};
+use crate::http::problem::warehouse_problem;
 use crate::http::writing::Writing;
-use crate::models::authoring::{Author, Outcome, Receipt, refusal};
-use crate::models::interactions::{Circle, PREFIX, RECORD, flag, set, shown, text};
+use crate::models::authoring::{Author, Outcome, Receipt, refusal, reused_key};
+use crate::models::interactions::{Circle, PREFIX, RECORD, flag, set, shown, text, whose};
 use crate::models::records::{Records, missing};
 use crate::models::rejections::DUPLICATE;
 use crate::models::sight::Sight;
@@ -100,9 +101,9 @@ async fn add(
     fields.retain(|_, json: &mut Box<RawValue>| json.get() != "null");
     let named = text(&fields, "customer_id");
     fields.remove("customer_id");
-    let whose = of.as_ref().or(named.as_ref());
-    let whose = whose.ok_or_else(|| refuse("customer_id", "required", "say whose it is"))?;
-    let found = editor.load(app, whose).await?;
+    let stated = of.as_ref().or(named.as_ref());
+    let stated = stated.ok_or_else(|| refuse("customer_id", "required", "say whose it is"))?;
+    let found = editor.load(app, stated).await?;
     let customer = &found.customer.customer_id;
     if named.is_some_and(|named| named != *customer && named != found.customer.id) {
         return Err(rule(
@@ -113,6 +114,13 @@ async fn add(
     }
     let author = Author::new(app, &editor.principal, writing, &body);
     let id = author.id(PREFIX);
+    if writing.is_named() {
+        // The key's id may be another customer's already.
+        let other = whose(app, &editor.principal.organization, &id).await?;
+        if other.is_some_and(|other| other != *customer) {
+            return Err(reused_key());
+        }
+    }
     let mut author = author.under(id.as_str());
     let outcome = match author.is_done(customer).await? {
         true => Outcome::Applied,
@@ -145,7 +153,7 @@ async fn add(
         .of_customer(customer)
         .with_id(&id);
     let made = made.one(&*app.api.warehouse).await;
-    let made = made.map_err(|error| crate::http::problem::warehouse_problem(&error))?;
+    let made = made.map_err(|error| warehouse_problem(&error))?;
     let made = shown(made.ok_or_else(|| missing("interaction"))?);
     let mut response = super::answer(app, StatusCode::CREATED, made).await?;
     let location = format!("{}/interactions/{}", crate::router::PREFIX, encoded(&id));
