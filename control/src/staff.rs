@@ -275,6 +275,18 @@ impl Control {
         rows.into_iter().map(User::try_from).collect()
     }
 
+    /// Everybody who is in a team, those who were deactivated included; nobody where there is no such team.
+    pub async fn users_of_team(
+        &self,
+        organization: &OrganizationId,
+        team: &TeamId,
+    ) -> Result<Vec<User>, ControlError> {
+        let sql = users!("WHERE organization_id = $1 AND team_id = $2 ORDER BY id");
+        let row = values![organization.as_str(), team.as_str()];
+        let rows: Vec<UserRow> = self.db().all(sql, row).await?;
+        rows.into_iter().map(User::try_from).collect()
+    }
+
     /// Makes a team.
     ///
     /// # Errors

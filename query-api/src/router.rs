@@ -13,8 +13,8 @@ use crate::http::alias;
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, audit, auth, contacts, customer_edits, customers, docs, forecasts, keys,
-    recommendations, rejections, replay, reports, sql, system, teams, users,
+    access, audit, auth, contacts, customer_edits, customers, docs, forecasts, interactions, keys,
+    performance, recommendations, rejections, replay, reports, sql, system, teams, timeline, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -35,6 +35,7 @@ fn table() -> Vec<Route> {
         routes!(users::create, users::list),
         routes!(users::show, users::update, users::deactivate),
         routes!(users::sessions, users::end_sessions),
+        routes!(performance::show),
         routes!(teams::create, teams::list),
         routes!(teams::show, teams::update, teams::delete),
         routes!(teams::roles),
@@ -61,6 +62,26 @@ fn table() -> Vec<Route> {
             contacts::delete
         ),
         routes!(customers::summary),
+        routes!(timeline::timeline),
+        routes!(interactions::of_one_customer),
+        routes!(interactions::list, interactions::create),
+        routes!(interactions::stats),
+        routes!(interactions::list_by_customer),
+        routes!(
+            interactions::show,
+            interactions::replace,
+            interactions::update,
+            interactions::delete
+        ),
+        routes!(interactions::follow_ups),
+        routes!(
+            interactions::list_of_customer,
+            interactions::create_of_customer
+        ),
+        routes!(
+            interactions::show_of_customer,
+            interactions::replace_of_customer
+        ),
         routes!(recommendations::show),
         routes!(reports::list),
         routes!(reports::sales),

@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS edits
     record LowCardinality(String),
     id String,
     before String CODEC(ZSTD),
-    after String CODEC(ZSTD)
+    after String CODEC(ZSTD),
+    INDEX by_customer (organization, customer) TYPE bloom_filter GRANULARITY 4
 )
 ENGINE = @replacing()
 PARTITION BY toYYYYMM(at)

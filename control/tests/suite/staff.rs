@@ -238,6 +238,14 @@ pub(crate) async fn teams_have_names_of_their_own(backend: Backend<'_>) {
         .unwrap();
     assert_eq!(user.team.as_ref(), Some(&team.id));
     let other = register(&control, "eve@example.com").await;
+    for (organization, team, members) in [
+        (organization, &team.id, 1),
+        (organization, &south.id, 0),
+        (&other.organization.id, &team.id, 0),
+    ] {
+        let found = control.users_of_team(organization, team).await.unwrap();
+        assert_eq!(found.len(), members);
+    }
     for id in [team.id.clone(), TeamId::from_text("team_\0")] {
         let mut foreign = new("mallory@example.com", Role::Sales);
         foreign.team = Some(id);

@@ -1,5 +1,8 @@
 //! Interaction: counted, and the customer has been in touch. It is a record too, which staff go on with.
 
+use schemas::event::Fields;
+use schemas::event::interaction::TABLE;
+use schemas::field::Type;
 use schemas::{Event, Interaction};
 
 use super::{Applied, DayDelta, DayKey, DayTotals, RecordRow, State, user};
@@ -30,9 +33,22 @@ pub(super) fn apply(state: &mut State, event: &Event, interaction: &Interaction)
     }
 }
 
-/// The record as its readers see it.
+/// The record as its readers see it: what was stated, times as RFC 3339 whichever way they were.
 fn fields(event: &Event, interaction: &Interaction) -> Box<str> {
-    let mut out = interaction.fields.to_json();
+    let is_time = |name: &str| {
+        let field = TABLE.iter().find(|field| field.name == name);
+        field.is_some_and(|field| field.ty == Type::Time)
+    };
+    let json = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    let stated = interaction.fields.0.iter().map(|(name, value)| {
+        let time = value.as_deref().filter(|_| is_time(name));
+        let value = match time.and_then(user::time) {
+            Some(time) => Some(json(&time.to_string()).into()),
+            None => value.clone(),
+        };
+        (*name, value)
+    });
+    let mut out = Fields(stated.collect()).to_json();
     out.pop();
     let mut add = |name: &str, json: &str| {
         if out.len() > 1 {
@@ -43,7 +59,6 @@ fn fields(event: &Event, interaction: &Interaction) -> Box<str> {
     if !event.attributes.is_empty() {
         add("attributes", &event.attributes);
     }
-    let json = |text: &str| serde_json::to_string(text).unwrap_or_default();
     add("occurred_at", &json(&event.occurred_at.to_string()));
     add("created_at", &json(&event.received_at.to_string()));
     add("created_by", &json(&event.source));

@@ -211,6 +211,31 @@ fn an_unknown_fold_stops() {
 }
 
 #[test]
+fn an_interaction_is_a_record_with_times_in_one_form() {
+    let stated = r#"{"customer_id":"c","event_id":"i1","channel":"phone","kind":"call","follow_up_at":1767225600000,"resolved_at":null,"attributes":{"n":1.50}}"#;
+    let event = event_at(Kind::Interaction, 3, stated);
+    let applied = apply(&Definitions::default(), &mut fresh(), &event).unwrap();
+    let [row] = &applied.records[..] else {
+        panic!("one record: {:?}", applied.records)
+    };
+    assert_eq!(
+        (row.record.as_str(), row.id.as_str(), row.edit),
+        ("interaction", "i1", 0)
+    );
+    let fields = row.fields.as_deref().unwrap();
+    assert!(
+        fields.contains(r#""follow_up_at":"2026-01-01T00:00:00"#),
+        "{fields}"
+    );
+    assert!(
+        fields.contains(r#""resolved_at":null"#) && fields.contains(r#"{"n":1.50}"#),
+        "{fields}"
+    );
+    let read: serde_json::Value = serde_json::from_str(fields).unwrap();
+    assert_eq!(read["occurred_at"], event.occurred_at.to_string());
+}
+
+#[test]
 fn interactions_are_contacts_whenever_they_arrive() {
     let interaction = r#"{"customer_id":"c","channel":"phone","kind":"call"}"#;
     let mut state = State::new(Timestamp::default(), Timestamp::default());

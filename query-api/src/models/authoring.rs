@@ -82,6 +82,20 @@ impl<'a> Author<'a> {
         }
     }
 
+    /// The same author, whose next event has this id.
+    pub(crate) fn under(self, event_id: impl Into<String>) -> Self {
+        Self {
+            event_id: event_id.into(),
+            attempt: 0,
+            ..self
+        }
+    }
+
+    /// Tells the request's body from others, for `attributes.request` of what it writes.
+    pub(crate) fn request(&self) -> &str {
+        &self.request
+    }
+
     /// A new id for what this request makes.
     pub(crate) fn id(&self, prefix: &str) -> String {
         self.writing.id(prefix, &self.principal.name())
@@ -140,10 +154,7 @@ impl<'a> Author<'a> {
         {
             let requests = Rows::new(&batch).texts("c_request").map_err(failed)?;
             if requests.iter().any(|request| *request != self.request) {
-                let detail = "this Idempotency-Key was used for another request; use a new one";
-                return Err(
-                    Problem::new(ProblemKind::Unprocessable, detail).field("idempotency-key")
-                );
+                return Err(reused_key());
             }
         }
         Ok(())
@@ -260,6 +271,12 @@ impl<'a> Author<'a> {
             None => Ok(Outcome::Applied),
         })
     }
+}
+
+/// The refusal of another request under the same Idempotency-Key.
+pub(crate) fn reused_key() -> Problem {
+    let detail = "this Idempotency-Key was used for another request; use a new one";
+    Problem::new(ProblemKind::Unprocessable, detail).field("idempotency-key")
 }
 
 /// A field that cannot be as it was stated.

@@ -95,6 +95,19 @@ impl Records {
         self
     }
 
+    /// A condition, if there is one, with the parameters it adds.
+    pub(crate) fn narrowed(mut self, by: impl FnOnce(Params) -> (Option<String>, Params)) -> Self {
+        let (condition, params) = by(self.params);
+        self.conditions.extend(condition);
+        self.params = params;
+        self
+    }
+
+    /// All conditions as one, and what they need.
+    pub(crate) fn into_condition(self) -> (String, Params) {
+        (self.conditions.join(" AND "), self.params)
+    }
+
     /// Only those of a customer.
     pub(crate) fn of_customer(self, customer: &str) -> Self {
         self.and(

@@ -22,6 +22,7 @@ use crate::http::writing::etag;
 use crate::models::customer_list::{Filter, Place, Sort, page};
 use crate::models::customers::{CustomerJson, Found, Money, find, from_row, get, raw};
 use crate::models::sight::Sight;
+use crate::routes::dealings::{Dealings, dealings};
 use crate::tables::CUSTOMER;
 use crate::tables::rows::Rows;
 
@@ -391,6 +392,8 @@ pub(crate) struct Summary {
     value: ValueJson,
     activity: ActivityJson,
     loyalty: LoyaltyJson,
+    #[serde(flatten)]
+    dealings: Dealings,
     /// The latest days with anything on them, newest first, at most 30 rows.
     recent_days: Vec<DayJson>,
 }
@@ -429,7 +432,7 @@ fn value(found: &Found, currency: Currency) -> ValueJson {
     }
 }
 
-/// A customer's profile, value, activity, loyalty and latest days.
+/// A customer's profile, value, activity, loyalty, contacts, interactions, what comes next, and latest days.
 #[utoipa::path(
     get, path = "/customers/{id}/summary", tag = "customers",
     params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
@@ -460,6 +463,7 @@ pub(crate) async fn summary(
             points: customer.points,
             tier: customer.tier.clone(),
         },
+        dealings: dealings(&app, &principal.organization, &found).await?,
         recent_days: days,
         profile: profile(&found),
     }))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use control::{NewUser, Principal, Role, Session, User, UserChange};
+use control::{ControlError, NewUser, Principal, Role, Session, User, UserChange};
 use schemas::{Problem, ProblemKind, TeamId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,6 +16,8 @@ use crate::http::body::{Fields, refuse};
 use crate::http::caller::{Administrator, StaffReader};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
+use crate::http::writing::Writing;
+use crate::models::reassign::{Handover, hand_over};
 
 /// A member of staff.
 #[derive(Serialize, ToSchema)]
@@ -108,7 +110,7 @@ pub(crate) struct UserChangeBody {
     role: Option<String>,
     /// Another team, or null for none.
     team_id: Option<String>,
-    /// Whether the user may log in; false ends every session.
+    /// Whether the user may log in; false ends every session. What the user is responsible for stays so: DELETE hands it over.
     is_active: Option<bool>,
 }
 
@@ -315,24 +317,86 @@ pub(crate) async fn update(
     Ok(Json(changed.into()))
 }
 
+/// What became of a member of staff who was deactivated.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Deactivated {
+    #[serde(flatten)]
+    user: UserJson,
+    /// Who is responsible now for what the user was responsible for, `usr_…`; null for nobody.
+    reassigned_to: Option<String>,
+    /// Customers that were assigned to the user until now.
+    customers_reassigned: u64,
+    /// Pending interactions, open follow-ups among them, that were assigned to the user until now.
+    interactions_reassigned: u64,
+    /// Customers of whom it is in the log and not applied yet.
+    customers_waiting: u64,
+}
+
 /// Deactivate a member of staff: sessions end within 5 seconds everywhere, and what the user did stays.
+///
+/// Customers and pending interactions that are assigned to the user are assigned to `reassign_to`, or to nobody. What a
+/// broken request has left is done by sending it again.
 #[utoipa::path(
-    delete, path = "/users/{id}", tag = "staff", params(("id" = String, Path, description = "usr_…")),
-    responses((status = 204, description = "Deactivated"))
+    delete, path = "/users/{id}", tag = "staff",
+    params(
+        ("id" = String, Path, description = "usr_…"),
+        ("reassign_to" = Option<String>, Query, description = "an active user, usr_…; by default nobody"),
+    ),
+    responses((status = 200, description = "Deactivated, and who is responsible now", body = Deactivated))
 )]
 pub(crate) async fn deactivate(
     State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
     Path(id): Path<String>,
-    params: Params,
-) -> Result<StatusCode, Problem> {
+    mut writing: Writing,
+    mut params: Params,
+) -> Result<Json<Deactivated>, Problem> {
+    let to = params.text("reassign_to");
     params.finish()?;
+    if let Some(to) = &to {
+        let heir = user_id(to.clone());
+        let heir = app
+            .api
+            .control
+            .user_of(&principal.organization, &heir)
+            .await;
+        let is_there = match heir {
+            Ok(heir) => heir.is_active() && heir.id.as_str() != id,
+            Err(ControlError::NotFound { .. }) => false,
+            Err(error) => return Err(control_problem(error)),
+        };
+        if !is_there {
+            let detail = "reassign_to: name another active user of the organization";
+            return Err(Problem::new(ProblemKind::Unprocessable, detail)
+                .field("reassign_to")
+                .with("code", "unknown_user".into()));
+        }
+    }
     let wanted = UserChange {
         active: Some(false),
         ..UserChange::default()
     };
-    change(&app, &principal, id, wanted).await?;
-    Ok(StatusCode::NO_CONTENT)
+    // First of all, so that nothing new is assigned to the user meanwhile.
+    let user = change(&app, &principal, id, wanted).await?;
+    // What is left of a customer rests on what was done of it before.
+    writing.respond_async = false;
+    let handover = Handover {
+        from: user.id.as_str(),
+        since: user.deactivated_at.unwrap_or_default(),
+        to: to.as_deref(),
+    };
+    let done = hand_over(&app, &principal, &writing, &handover).await?;
+    tracing::info!(
+        user = %user.id, customers = done.customers, interactions = done.interactions,
+        "what a user was responsible for was handed over"
+    );
+    Ok(Json(Deactivated {
+        user: user.into(),
+        reassigned_to: to,
+        customers_reassigned: done.customers,
+        interactions_reassigned: done.interactions,
+        customers_waiting: done.waiting,
+    }))
 }
 
 /// List the sessions of a member of staff.

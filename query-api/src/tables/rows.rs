@@ -2,7 +2,7 @@
 
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use schemas::{Decimal, Timestamp};
 use warehouse::WarehouseError;
 
@@ -39,6 +39,15 @@ impl<'a> Rows<'a> {
     pub(crate) fn numbers(&self, name: &str) -> Result<Vec<Option<i64>>, WarehouseError> {
         let column = self.column(name, &DataType::Int64)?;
         Ok(column.as_primitive::<Int64Type>().iter().collect())
+    }
+
+    /// A column of numbers with fractions.
+    pub(crate) fn reals(&self, name: &str) -> Result<Vec<Option<f64>>, WarehouseError> {
+        let column = self.column(name, &DataType::Float64)?;
+        let reals = column.as_primitive::<Float64Type>().iter();
+        Ok(reals
+            .map(|real| real.filter(|real| real.is_finite()))
+            .collect())
     }
 
     /// A column of microseconds since 1970.

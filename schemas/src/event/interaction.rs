@@ -42,8 +42,8 @@ pub const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
 /// How far it has come.
 pub const STATUSES: [&str; 3] = ["pending", "completed", "cancelled"];
 
-/// Fields of an interaction.
-pub static TABLE: [Field; 25] = table([
+/// Its own fields.
+pub(crate) const FIELDS: [Field; 21] = [
     required(
         "channel",
         Type::Choice(&CHANNELS),
@@ -113,7 +113,10 @@ pub static TABLE: [Field; 25] = table([
         Type::Id { max: 256 },
         "The item it is about.",
     ),
-]);
+];
+
+/// Fields of an interaction.
+pub static TABLE: [Field; 25] = table(FIELDS);
 
 /// Something between a customer and the organization.
 #[derive(Debug, Clone, PartialEq)]

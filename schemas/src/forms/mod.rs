@@ -2,11 +2,13 @@
 
 pub mod contact;
 pub mod customer;
+pub mod interaction;
 
 use crate::form::Form;
 
 /// Every form, by the name that the documentation gives it.
-pub const ALL: [(&str, &Form); 2] = [
+pub const ALL: [(&str, &Form); 3] = [
     ("CustomerForm", &customer::FORM),
     ("ContactForm", &contact::FORM),
+    ("InteractionForm", &interaction::FORM),
 ];

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod circles;
 mod contacts;
 mod customers;
+mod dealings;
+mod interactions;
 mod sources;
 
 use serde_json::json;
