@@ -129,6 +129,12 @@ impl Control {
         self.inner.options.clock.now()
     }
 
+    /// The time that is so long ago.
+    pub(crate) fn before(&self, age: Duration) -> Timestamp {
+        let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.now().micros().saturating_sub(age))
+    }
+
     pub(crate) fn session_end(&self, start: Timestamp) -> Timestamp {
         start.plus_micros(
             i64::try_from(self.inner.options.session_lifetime.as_micros()).unwrap_or(i64::MAX),
