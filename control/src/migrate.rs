@@ -40,6 +40,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "reservations",
         sql: include_str!("../migrations/0005_reservations.sql"),
     },
+    Migration {
+        version: 6,
+        name: "audit",
+        sql: include_str!("../migrations/0006_audit.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -1,6 +1,7 @@
 //! What every control database must do.
 
 mod accounts;
+mod audit;
 mod authenticator;
 mod copies;
 mod keys;
@@ -114,6 +115,12 @@ pub(crate) async fn run(backend: Backend<'_>) {
         settings::settings_have_defaults_and_keep_what_is_set,
         settings::settings_belong_to_one_organization,
         settings::bad_settings_are_refused,
+        audit::every_change_is_told,
+        audit::what_did_not_happen_is_not_told,
+        audit::entries_of_changes_at_once_follow_each_other,
+        audit::the_audit_is_read_in_pages,
+        audit::reads_are_told_even_when_the_database_is_closed_at_once,
+        audit::nobody_acts_in_an_organization_that_is_not_there,
         copies::a_copy_is_put_back_on_either_database,
         copies::a_broken_copy_changes_nothing,
         schema::opening_again_finds_everything,
