@@ -31,7 +31,7 @@ pub enum ControlError {
     /// There is no such thing in this organization.
     #[error("no such {what} in this organization")]
     NotFound {
-        /// What was looked for: `organization`, `user`, `team`, `session` or `key`.
+        /// What was looked for, for example `organization`, `user` or `key`.
         what: &'static str,
     },
     /// More passwords wait to be hashed than is sound.
@@ -67,6 +67,16 @@ impl ControlError {
 
     pub(crate) fn invalid(field: &'static str, code: Code, detail: &'static str) -> Self {
         ControlError::Invalid(FieldError::new(field, code, detail))
+    }
+
+    /// Says whether the database refused a row because its organization does not exist, instead of failing.
+    pub(crate) fn or_no_organization(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(inner) if inner.is_foreign_key_violation() => ControlError::NotFound {
+                what: "organization",
+            },
+            _ => error.into(),
+        }
     }
 
     /// Says whether the database refused a value because it is taken, or because what it names is gone, instead of

@@ -3,12 +3,16 @@
 use schemas::{Code, Currency, OrganizationId, Tier, default_tiers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 use crate::control::Control;
 use crate::db::values;
+use crate::edit::Note;
 use crate::error::ControlError;
-use crate::validate;
+use crate::{model, validate};
 
+const CURRENCY: &str = "currency";
+const TIMEZONE: &str = "timezone";
 const TIERS: &str = "tiers";
 const POINTS_PER_UNIT: &str = "points_per_unit";
 const MAX_TIERS: usize = 20;
@@ -45,14 +49,22 @@ struct SettingRow {
     value: String,
 }
 
-impl Control {
-    /// The settings in force.
-    pub async fn settings(&self, organization: &OrganizationId) -> Result<Settings, ControlError> {
-        let base = self.organization(organization).await?;
-        let sql = "SELECT name, value FROM settings WHERE organization_id = $1";
-        let rows: Vec<SettingRow> = self.db().all(sql, values![organization.as_str()]).await?;
+#[derive(sqlx::FromRow)]
+struct BaseRow {
+    currency: String,
+    timezone: String,
+}
+
+const BASE: &str = "SELECT currency, timezone FROM organizations WHERE id = $1";
+const ROWS: &str = "SELECT name, value FROM settings WHERE organization_id = $1";
+
+impl Settings {
+    fn read(base: Option<BaseRow>, rows: Vec<SettingRow>) -> Result<Self, ControlError> {
+        let base = base.ok_or(ControlError::NotFound {
+            what: "organization",
+        })?;
         let mut settings = Settings {
-            currency: base.currency,
+            currency: model::currency(&base.currency)?,
             timezone: base.timezone,
             tiers: default_tiers(),
             points_per_unit: 1,
@@ -68,31 +80,39 @@ impl Control {
         Ok(settings)
     }
 
-    /// Changes one setting. Errors: `Invalid` names the setting, `NotFound` the organization.
-    pub async fn set_setting(
-        &self,
-        organization: &OrganizationId,
-        setting: Setting,
-    ) -> Result<(), ControlError> {
-        let id = organization.as_str();
+    fn set(&mut self, setting: Setting) {
         match setting {
-            Setting::Currency(currency) => {
-                let sql = "UPDATE organizations SET currency = $2 WHERE id = $1";
-                self.update_organization(sql, id, currency.as_str()).await
-            }
-            Setting::Timezone(timezone) => {
-                let timezone = validate::timezone(&timezone)?;
-                self.update_organization(
-                    "UPDATE organizations SET timezone = $2 WHERE id = $1",
-                    id,
-                    &timezone,
-                )
-                .await
-            }
-            Setting::Tiers(tiers) => {
-                check_tiers(&tiers)?;
-                self.store(organization, TIERS, &tiers).await
-            }
+            Setting::Currency(currency) => self.currency = currency,
+            Setting::Timezone(timezone) => self.timezone = timezone,
+            Setting::Tiers(tiers) => self.tiers = tiers,
+            Setting::PointsPerUnit(points) => self.points_per_unit = points,
+        }
+    }
+
+    /// One of them, as it is stored.
+    fn json(&self, name: &str) -> Result<Json, ControlError> {
+        let all = serde_json::to_value(self);
+        let all = all.map_err(|error| ControlError::Corrupt(error.to_string()))?;
+        Ok(all.get(name).cloned().unwrap_or_default())
+    }
+}
+
+impl Setting {
+    /// As it is stored, and called in [`Settings`].
+    fn name(&self) -> &'static str {
+        match self {
+            Setting::Currency(_) => CURRENCY,
+            Setting::Timezone(_) => TIMEZONE,
+            Setting::Tiers(_) => TIERS,
+            Setting::PointsPerUnit(_) => POINTS_PER_UNIT,
+        }
+    }
+
+    fn checked(self) -> Result<Self, ControlError> {
+        match self {
+            Setting::Currency(_) => Ok(self),
+            Setting::Timezone(timezone) => validate::timezone(&timezone).map(Setting::Timezone),
+            Setting::Tiers(tiers) => check_tiers(&tiers).map(|()| Setting::Tiers(tiers)),
             Setting::PointsPerUnit(points) if !(0..=1_000_000).contains(&points) => {
                 Err(ControlError::invalid(
                     POINTS_PER_UNIT,
@@ -100,57 +120,60 @@ impl Control {
                     "use a whole number from 0 to 1000000",
                 ))
             }
-            Setting::PointsPerUnit(points) => {
-                self.store(organization, POINTS_PER_UNIT, &points).await
-            }
+            Setting::PointsPerUnit(_) => Ok(self),
         }
     }
+}
 
-    async fn update_organization(
-        &self,
-        sql: &'static str,
-        id: &str,
-        value: &str,
-    ) -> Result<(), ControlError> {
-        let changed = self.db().execute(sql, values![id, value]).await?;
-        // Principals carry currency and zone.
-        self.forget_cached();
-        match changed {
-            0 => Err(ControlError::NotFound {
-                what: "organization",
-            }),
-            _ => Ok(()),
-        }
+impl Control {
+    /// The settings in force.
+    pub async fn settings(&self, organization: &OrganizationId) -> Result<Settings, ControlError> {
+        let base = self.db().one(BASE, values![organization.as_str()]).await?;
+        let rows = self.db().all(ROWS, values![organization.as_str()]).await?;
+        Settings::read(base, rows)
     }
 
-    async fn store(
+    /// Changes one setting. Errors: `Invalid` names the setting, `NotFound` the organization.
+    pub async fn set_setting(
         &self,
         organization: &OrganizationId,
-        name: &'static str,
-        value: &impl Serialize,
+        setting: Setting,
     ) -> Result<(), ControlError> {
-        let json = serde_json::to_string(value)
-            .map_err(|error| ControlError::Corrupt(error.to_string()))?;
-        let sql = "INSERT INTO settings (organization_id, name, value, updated_at) VALUES ($1, $2, $3, $4)
-                   ON CONFLICT (organization_id, name)
-                   DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
-        match self
-            .db()
-            .execute(sql, values![organization.as_str(), name, json, self.now()])
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_database_error()
-                    .is_some_and(|inner| inner.is_foreign_key_violation()) =>
-            {
-                Err(ControlError::NotFound {
-                    what: "organization",
-                })
+        let setting = setting.checked()?;
+        let name = setting.name();
+        let id = organization.as_str();
+        let mut edit = self.edit(organization).await?;
+        let transaction = &mut edit.transaction;
+        let base: Vec<BaseRow> = transaction.all(BASE, values![id]).await?;
+        let rows = transaction.all(ROWS, values![id]).await?;
+        let before = Settings::read(base.into_iter().next(), rows)?;
+        let mut after = before.clone();
+        after.set(setting);
+        let (old, new) = (before.json(name)?, after.json(name)?);
+        match name {
+            CURRENCY => {
+                let sql = "UPDATE organizations SET currency = $2 WHERE id = $1";
+                let row = values![id, after.currency.as_str()];
+                transaction.execute(sql, row).await?;
             }
-            Err(error) => Err(error.into()),
+            TIMEZONE => {
+                let sql = "UPDATE organizations SET timezone = $2 WHERE id = $1";
+                let row = values![id, after.timezone.as_str()];
+                transaction.execute(sql, row).await?;
+            }
+            _ => {
+                let sql = "INSERT INTO settings (organization_id, name, value, updated_at) VALUES ($1, $2, $3, $4)
+                           ON CONFLICT (organization_id, name)
+                           DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+                let row = values![id, name, new.to_string(), self.now()];
+                transaction.execute(sql, row).await?;
+            }
         }
+        edit.finish(Note::changed("updated", "setting", name, &old, &new))
+            .await?;
+        // Principals carry currency and zone.
+        self.forget_cached();
+        Ok(())
     }
 }
 
