@@ -2,11 +2,15 @@
 
 pub mod contact;
 pub mod customer;
+pub mod quote;
 
 use crate::form::Form;
 
 /// Every form, by the name that the documentation gives it.
-pub const ALL: [(&str, &Form); 2] = [
+pub const ALL: [(&str, &Form); 5] = [
     ("CustomerForm", &customer::FORM),
     ("ContactForm", &contact::FORM),
+    ("QuoteForm", &quote::FORM),
+    ("QuoteItemForm", &quote::ITEM),
+    ("QuoteRejectionForm", &quote::REJECTION),
 ];
