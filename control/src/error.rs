@@ -19,6 +19,12 @@ pub enum ControlError {
         /// The field of the request, for example `email`.
         field: &'static str,
     },
+    /// It is not in the version that the caller wants to change.
+    #[error("the {what} was changed meanwhile, look at it and try again")]
+    Stale {
+        /// What was to be changed, for example `segment`.
+        what: &'static str,
+    },
     /// E-mail or password is wrong; which of the two is not said.
     #[error("e-mail or password is wrong")]
     Credentials,

@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "audit",
         sql: include_str!("../migrations/0006_audit.sql"),
     },
+    Migration {
+        version: 7,
+        name: "definitions",
+        sql: include_str!("../migrations/0007_definitions.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -1,8 +1,10 @@
 //! Settings of an organization: typed here, JSON in the database, defaults where nothing is stored.
 
-use schemas::{Code, Currency, OrganizationId, Tier, default_tiers};
-use serde::Serialize;
+use std::collections::HashSet;
+
+use schemas::{Code, Currency, FieldError, OrganizationId, Tier, default_tiers};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::control::Control;
@@ -15,6 +17,12 @@ const CURRENCY: &str = "currency";
 const TIMEZONE: &str = "timezone";
 const TIERS: &str = "tiers";
 const POINTS_PER_UNIT: &str = "points_per_unit";
+const NAME_UNIQUENESS: &str = "name_uniqueness";
+const SERVICE_TYPES: &str = "service_types";
+const QUOTE_PREFIX: &str = "quote_prefix";
+const MAX_TYPES: usize = 100;
+const MAX_TYPE: usize = 60;
+const MAX_PREFIX: usize = 16;
 const MAX_TIERS: usize = 20;
 
 /// Everything an organization can set, as it holds now.
@@ -28,6 +36,24 @@ pub struct Settings {
     pub tiers: Vec<Tier>,
     /// Loyalty points for one unit of the currency.
     pub points_per_unit: i64,
+    /// Which customers must have a name of their own.
+    pub name_uniqueness: NameUniqueness,
+    /// What feedback may be about; anything where empty.
+    pub service_types: Vec<String>,
+    /// What stands before the number of a quote.
+    pub quote_prefix: String,
+}
+
+/// Which customers of an organization must have a name that no other has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameUniqueness {
+    /// Every customer.
+    All,
+    /// Customers that are companies.
+    Companies,
+    /// None.
+    Off,
 }
 
 /// One setting and its new value.
@@ -41,6 +67,12 @@ pub enum Setting {
     Tiers(Vec<Tier>),
     /// 0 to 1,000,000.
     PointsPerUnit(i64),
+    /// Any.
+    NameUniqueness(NameUniqueness),
+    /// At most 100 of 1 to 60 characters, different whatever their case.
+    ServiceTypes(Vec<String>),
+    /// At most 16 characters, exactly as given.
+    QuotePrefix(String),
 }
 
 #[derive(sqlx::FromRow)]
@@ -68,11 +100,17 @@ impl Settings {
             timezone: base.timezone,
             tiers: default_tiers(),
             points_per_unit: 1,
+            name_uniqueness: NameUniqueness::All,
+            service_types: Vec::new(),
+            quote_prefix: "Q-".to_owned(),
         };
         for row in rows {
             match row.name.as_str() {
                 TIERS => settings.tiers = read(&row)?,
                 POINTS_PER_UNIT => settings.points_per_unit = read(&row)?,
+                NAME_UNIQUENESS => settings.name_uniqueness = read(&row)?,
+                SERVICE_TYPES => settings.service_types = read(&row)?,
+                QUOTE_PREFIX => settings.quote_prefix = read(&row)?,
                 // Of a later version of this program, which shares the database.
                 _ => {}
             }
@@ -86,6 +124,9 @@ impl Settings {
             Setting::Timezone(timezone) => self.timezone = timezone,
             Setting::Tiers(tiers) => self.tiers = tiers,
             Setting::PointsPerUnit(points) => self.points_per_unit = points,
+            Setting::NameUniqueness(which) => self.name_uniqueness = which,
+            Setting::ServiceTypes(types) => self.service_types = types,
+            Setting::QuotePrefix(prefix) => self.quote_prefix = prefix,
         }
     }
 
@@ -105,6 +146,9 @@ impl Setting {
             Setting::Timezone(_) => TIMEZONE,
             Setting::Tiers(_) => TIERS,
             Setting::PointsPerUnit(_) => POINTS_PER_UNIT,
+            Setting::NameUniqueness(_) => NAME_UNIQUENESS,
+            Setting::ServiceTypes(_) => SERVICE_TYPES,
+            Setting::QuotePrefix(_) => QUOTE_PREFIX,
         }
     }
 
@@ -120,7 +164,9 @@ impl Setting {
                     "use a whole number from 0 to 1000000",
                 ))
             }
-            Setting::PointsPerUnit(_) => Ok(self),
+            Setting::PointsPerUnit(_) | Setting::NameUniqueness(_) => Ok(self),
+            Setting::ServiceTypes(types) => check_types(&types).map(Setting::ServiceTypes),
+            Setting::QuotePrefix(prefix) => check_prefix(prefix).map(Setting::QuotePrefix),
         }
     }
 }
@@ -180,6 +226,39 @@ impl Control {
 fn read<T: DeserializeOwned>(row: &SettingRow) -> Result<T, ControlError> {
     serde_json::from_str(&row.value)
         .map_err(|error| ControlError::Corrupt(format!("setting {}: {error}", row.name)))
+}
+
+fn check_types(types: &[String]) -> Result<Vec<String>, ControlError> {
+    if types.len() > MAX_TYPES {
+        let detail = "give at most 100 types";
+        return Err(ControlError::invalid(
+            SERVICE_TYPES,
+            Code::InvalidLength,
+            detail,
+        ));
+    }
+    let (mut kept, mut keys) = (Vec::with_capacity(types.len()), HashSet::new());
+    for (at, text) in types.iter().enumerate() {
+        let field = format!("{SERVICE_TYPES}[{at}]");
+        let text = validate::line(&field, text, MAX_TYPE)?;
+        if !keys.insert(validate::folded(&text)) {
+            let detail = "name every type differently";
+            return Err(FieldError::new(field, Code::Conflict, detail).into());
+        }
+        kept.push(text);
+    }
+    Ok(kept)
+}
+
+fn check_prefix(prefix: String) -> Result<String, ControlError> {
+    let refuse = |code, detail| Err(ControlError::invalid(QUOTE_PREFIX, code, detail));
+    if prefix.chars().count() > MAX_PREFIX {
+        return refuse(Code::InvalidLength, "use at most 16 characters");
+    }
+    match prefix.chars().any(char::is_control) {
+        true => refuse(Code::InvalidCharacter, "leave out control characters"),
+        false => Ok(prefix),
+    }
 }
 
 fn check_tiers(tiers: &[Tier]) -> Result<(), ControlError> {

@@ -11,8 +11,10 @@ mod outside;
 mod raw;
 mod reservations;
 mod schema;
+mod segments;
 mod settings;
 mod staff;
+mod surveys;
 
 use control::{Control, Options, Register, Registered};
 
@@ -114,7 +116,14 @@ pub(crate) async fn run(backend: Backend<'_>) {
         numbers::numbers_that_were_left_are_found,
         settings::settings_have_defaults_and_keep_what_is_set,
         settings::settings_belong_to_one_organization,
+        settings::customers_feedback_and_quotes_have_settings,
         settings::bad_settings_are_refused,
+        segments::segments_are_made_changed_and_removed,
+        segments::versions_say_what_changed_meanwhile,
+        segments::two_hundred_are_active_at_most,
+        segments::bad_segments_name_their_field,
+        surveys::surveys_are_made_changed_and_removed,
+        surveys::bad_questions_name_their_field,
         audit::every_change_is_told,
         audit::what_did_not_happen_is_not_told,
         audit::entries_of_changes_at_once_follow_each_other,
