@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, sql, system, teams, users,
+    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, orders, quote_steps,
+    quotes, recommendations, rejections, replay, reports, sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -58,6 +58,15 @@ fn table() -> Vec<Route> {
             contacts::update,
             contacts::delete
         ),
+        routes!(quotes::list, quotes::create),
+        routes!(quotes::show, quotes::replace, quotes::update),
+        routes!(quote_steps::send),
+        routes!(quote_steps::viewed),
+        routes!(quote_steps::accept),
+        routes!(quote_steps::reject),
+        routes!(quote_steps::convert),
+        routes!(orders::list),
+        routes!(orders::show),
         routes!(customers::summary),
         routes!(recommendations::show),
         routes!(reports::list),

@@ -160,7 +160,9 @@ mod tests {
             id: id.into(),
             at: None,
             before: None,
-            after: Some(Json::of(&serde_json::from_str::<Box<RawValue>>(&fields).unwrap()).unwrap()),
+            after: Some(
+                Json::of(&serde_json::from_str::<Box<RawValue>>(&fields).unwrap()).unwrap(),
+            ),
         }
     }
 
@@ -193,7 +195,10 @@ mod tests {
                 r#"{"number":"Q-1","status":"expired","total":"1.50","valid_until":"1970-01-01T00:00:20Z"}"#
             )
         );
-        assert_eq!((fired.records[0].edit, fired.records[0].at), (seen + 1, at(1)));
+        assert_eq!(
+            (fired.records[0].edit, fired.records[0].at),
+            (seen + 1, at(1))
+        );
         assert!(fired.edits[0].before.contains("sent") && fired.edits[0].after.contains("expired"));
         assert!(state.edits.since(seen, "quote/a") && state.edits.since(seen, "quote/b"));
         assert!(!state.edits.since(seen, "quote/late"));
@@ -239,6 +244,9 @@ mod tests {
         edited(&mut state, &large, at(1)).unwrap();
         large.id = "b".into();
         let refused = edited(&mut state, &large, at(1)).unwrap_err();
-        assert_eq!((refused.reason, refused.field.as_str()), (TOO_MANY_OPEN, "status"));
+        assert_eq!(
+            (refused.reason, refused.field.as_str()),
+            (TOO_MANY_OPEN, "status")
+        );
     }
 }

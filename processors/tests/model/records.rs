@@ -230,7 +230,8 @@ impl Expected {
                 "{customer} {} {} {} {}",
                 edited.action, edited.record, edited.before, edited.after
             );
-            self.edits.insert((offset, customer.to_owned(), ordinal), text);
+            self.edits
+                .insert((offset, customer.to_owned(), ordinal), text);
         }
     }
 }

@@ -6,9 +6,7 @@ use crate::form::Form;
 /// What a quote is among records.
 pub const RECORD: &str = "quote";
 /// How far a quote may have come.
-pub const STATUSES: [&str; 6] = [
-    "draft", "sent", "viewed", "accepted", "rejected", EXPIRED,
-];
+pub const STATUSES: [&str; 6] = ["draft", "sent", "viewed", "accepted", "rejected", EXPIRED];
 /// The statuses of a quote that waits for an answer.
 pub const OPEN: [&str; 2] = ["sent", "viewed"];
 /// The status of a quote whose time is over.
