@@ -11,8 +11,7 @@ use crate::tables::cut::Cut;
 use crate::tables::rows::Rows;
 
 /// What may be known of an order's state.
-pub(crate) const STATUSES: [&str; 4] =
-    ["completed", "partially_refunded", "refunded", "cancelled"];
+pub(crate) const STATUSES: [&str; 4] = ["completed", "partially_refunded", "refunded", "cancelled"];
 
 const TIME: &str = "DateTime64(6, 'UTC')";
 /// An order's id: the event's where none was stated.
@@ -298,8 +297,7 @@ impl Orders {
             let rows = Rows::new(&batch);
             let (mut products, mut names) = (rows.texts("c_product_id")?, rows.texts("c_name")?);
             let (mut categories, prices) = (rows.texts("c_category")?, rows.texts("c_price")?);
-            let (quantities, amounts) =
-                (rows.decimals("c_quantity")?, rows.decimals("c_amount")?);
+            let (quantities, amounts) = (rows.decimals("c_quantity")?, rows.decimals("c_amount")?);
             let stated = |text: &mut String| Some(std::mem::take(text)).filter(|t| !t.is_empty());
             for row in 0..batch.num_rows() {
                 let price: Option<Decimal> = prices[row].parse().ok();

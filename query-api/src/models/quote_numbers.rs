@@ -80,7 +80,10 @@ async fn settle(app: &App) -> Result<(), Problem> {
     let failed = |error: WarehouseError| warehouse_problem(&error);
     let warehouse = &*app.api.warehouse;
     let patience = app.api.limits.verdict_wait;
-    if !wait_applied(warehouse, log, ends, patience).await.map_err(failed)? {
+    if !wait_applied(warehouse, log, ends, patience)
+        .await
+        .map_err(failed)?
+    {
         return Ok(());
     }
     for taken in &abandoned {

@@ -155,7 +155,11 @@ pub(crate) fn patched(
         }
         set(&mut fields, "items", &items)?;
     }
-    fields.extend(patch.iter().map(|(name, json)| (name.clone(), json.clone())));
+    fields.extend(
+        patch
+            .iter()
+            .map(|(name, json)| (name.clone(), json.clone())),
+    );
     filled(fields, default)
 }
 
@@ -258,12 +262,20 @@ mod tests {
         // 19.98 + 1.50 = 21.48; 2.15 off; 20% of 19.33 is 3.87.
         assert_eq!(fields["items"][1]["total"], "1.50");
         assert_eq!(
-            [&fields["subtotal"], &fields["discount"], &fields["tax"], &fields["total"]],
+            [
+                &fields["subtotal"],
+                &fields["discount"],
+                &fields["tax"],
+                &fields["total"]
+            ],
             ["21.48", "2.15", "3.87", "23.20"]
         );
         assert_eq!(fields["items"][1]["unit_price"], "3.00");
         assert_eq!(fields["valid_until"], "2026-01-01T00:00:00Z");
-        assert_eq!((&fields["currency"], fields.get("notes")), (&"USD".into(), None));
+        assert_eq!(
+            (&fields["currency"], fields.get("notes")),
+            (&"USD".into(), None)
+        );
     }
 
     #[test]
@@ -271,12 +283,20 @@ mod tests {
         let quote = filled(members(QUOTE), Currency::USD).unwrap();
         let patch = |text: &str| patched(&quote, &members(text), Currency::EUR);
         let less = shown(&patch(r#"{"discount_rate":null}"#).unwrap());
-        assert_eq!((&less["discount"], &less["total"]), (&"0.00".into(), &"25.78".into()));
+        assert_eq!(
+            (&less["discount"], &less["total"]),
+            (&"0.00".into(), &"25.78".into())
+        );
         let yen = shown(&patch(r#"{"currency":"JPY"}"#).unwrap());
-        assert_eq!((&yen["items"][1]["total"], &yen["total"]), (&"2".into(), &"24".into()));
+        assert_eq!(
+            (&yen["items"][1]["total"], &yen["total"]),
+            (&"2".into(), &"24".into())
+        );
         assert_eq!(patch(r#"{"total":"1"}"#).unwrap_err().field, "total");
         assert_eq!(patch(r#"{"items":[]}"#).unwrap_err().field, "items");
-        let unnamed = patch(r#"{"items":[{"sku":"a","quantity":1,"unit_price":1},{"quantity":1,"unit_price":1}]}"#);
+        let unnamed = patch(
+            r#"{"items":[{"sku":"a","quantity":1,"unit_price":1},{"quantity":1,"unit_price":1}]}"#,
+        );
         assert_eq!(unnamed.unwrap_err().field, "items[1].sku");
     }
 
@@ -286,7 +306,10 @@ mod tests {
         let stated = purchase("c", "quo_1", &fields).unwrap();
         assert_eq!(purchase("c", "quo_1", &fields).unwrap(), stated);
         let stated: serde_json::Value = serde_json::from_str(&stated).unwrap();
-        assert_eq!((&stated["order_id"], &stated["amount"]), (&"ord_1".into(), &"23.20".into()));
+        assert_eq!(
+            (&stated["order_id"], &stated["amount"]),
+            (&"ord_1".into(), &"23.20".into())
+        );
         assert_eq!(stated["items"][1]["product_id"], "b c");
     }
 }

@@ -161,7 +161,15 @@ pub(crate) async fn accept(
         with(quote, set_to)
     };
     let path = (id.as_str(), quote_id.as_str());
-    step(&app, &editor, &writing, path, None, ("quote.accept", decide)).await
+    step(
+        &app,
+        &editor,
+        &writing,
+        path,
+        None,
+        ("quote.accept", decide),
+    )
+    .await
 }
 
 /// Note that the customer does not take a quote that was sent, viewed or not.
@@ -257,7 +265,10 @@ pub(crate) async fn convert(
     let warehouse = &*app.api.warehouse;
     let ordered = holder(warehouse, organization, &customer, &order, 0).await;
     let mut status = StatusCode::OK;
-    if ordered.map_err(|error| warehouse_problem(&error))?.is_none() {
+    if ordered
+        .map_err(|error| warehouse_problem(&error))?
+        .is_none()
+    {
         let stated = purchase(&customer, &quote_id, &quote.fields).map_err(field_problem)?;
         // An author of its own: whatever became of the change, this is the first sending of the order.
         let author = Author::new(&app, &editor.principal, &writing, "");

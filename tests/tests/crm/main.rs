@@ -4,6 +4,7 @@
 
 mod contacts;
 mod customers;
+mod quotes;
 
 use serde_json::json;
 use tests::{Account, Caller, TestApp};
