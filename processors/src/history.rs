@@ -109,7 +109,7 @@ fn step(
 ) -> Result<(), StoreError> {
     if let (Control::Tick { at }, Some(state)) = (control, state)
         && *at <= until
-        && tick(state, *at)
+        && tick(state, *at).is_some()
     {
         state.version = position.version();
     }

@@ -14,7 +14,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::routes::{
     access, audit, auth, contacts, customer_edits, customers, docs, forecasts, interactions, keys,
-    performance, recommendations, rejections, replay, reports, sql, system, teams, timeline, users,
+    orders, performance, quote_steps, quotes, recommendations, rejections, replay, reports, sql,
+    system, teams, timeline, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -61,6 +62,15 @@ fn table() -> Vec<Route> {
             contacts::update,
             contacts::delete
         ),
+        routes!(quotes::list, quotes::create),
+        routes!(quotes::show, quotes::replace, quotes::update),
+        routes!(quote_steps::send),
+        routes!(quote_steps::viewed),
+        routes!(quote_steps::accept),
+        routes!(quote_steps::reject),
+        routes!(quote_steps::convert),
+        routes!(orders::list),
+        routes!(orders::show),
         routes!(customers::summary),
         routes!(timeline::timeline),
         routes!(interactions::of_one_customer),

@@ -1,4 +1,5 @@
--- The audit of customers: who changed what, as it was and as it is. Never replaced, only repeated as it is.
+-- The audit of customers: who changed what, as it was and as it is. Never replaced, only repeated as it is. One tick edits
+-- many customers, and counts `ordinal` for each of them.
 CREATE TABLE IF NOT EXISTS edits
 (
     generation UInt32,
@@ -19,5 +20,5 @@ CREATE TABLE IF NOT EXISTS edits
 )
 ENGINE = @replacing()
 PARTITION BY toYYYYMM(at)
-ORDER BY (organization, at, generation, partition, offset, ordinal)
+ORDER BY (organization, at, generation, partition, offset, customer, ordinal)
 SETTINGS @durable, index_granularity = 1024;

@@ -23,6 +23,9 @@ pub const UNDECODABLE: &str = "undecodable";
 /// The reason of a rejection of an event in another partition than its customer's.
 pub const MISPLACED: &str = "misplaced";
 
+/// Who does what comes with time alone.
+const CLOCK: &str = "clock";
+
 /// What a cycle has changed so far.
 #[derive(Default)]
 struct Touched {
@@ -135,26 +138,51 @@ impl Engine {
                 out.controls.push(position, control);
                 self.progress.tick = self.progress.tick.max(at.micros());
                 for key in self.timers.due(*at) {
-                    self.fire(key, *at, position.version(), touched);
+                    self.fire(key, *at, position, touched, out);
                 }
             }
         }
         Ok(())
     }
 
-    fn fire(&mut self, key: CustomerKey, now: Timestamp, version: u64, touched: &mut Touched) {
+    fn fire(
+        &mut self,
+        key: CustomerKey,
+        now: Timestamp,
+        position: Position,
+        touched: &mut Touched,
+        out: &mut Output,
+    ) {
+        let version = position.version();
         let Some(slot) = self.customers.get_mut(key) else {
             return;
         };
-        if slot.state.version >= version || !fold::tick(&mut slot.state, now) {
+        if slot.state.version >= version {
             return;
         }
+        let before = slot.state.weight();
+        let Some(fired) = fold::tick(&mut slot.state, now) else {
+            return;
+        };
         slot.state.version = version;
         if !std::mem::replace(&mut slot.touched, true) {
             touched.customers.push(key);
         }
-        let (due, customer) = (slot.state.next_due, &slot.customer);
+        let customer = &slot.customer;
+        let stamp = Stamp {
+            version,
+            at: now.kept(),
+            by: CLOCK,
+        };
+        let bucket = bucket(&customer.organization, &customer.customer_id);
+        for row in &fired.records {
+            out.records.push(customer, bucket, stamp, row);
+        }
+        out.edits.push_at(position, customer, stamp, &fired.edits);
+        let after = slot.state.weight();
+        let due = fold::next_due(&slot.state);
         self.timers.set(key, due, || customer.clone());
+        self.customers.resized(before, after);
     }
 
     #[expect(
@@ -287,14 +315,14 @@ impl Engine {
         let mut applied = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
         state.version = version;
 
-        let due = state.next_due;
+        let due = fold::next_due(&state);
         let who = || CustomerRef {
             organization: event.organization.clone(),
             customer_id: event.customer_id.clone(),
         };
         match slot {
             Some(slot) => {
-                let due_before = slot.state.next_due;
+                let due_before = fold::next_due(&slot.state);
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()

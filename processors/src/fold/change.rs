@@ -7,7 +7,7 @@ use schemas::event::{Effects, RecordEdit};
 use schemas::{Change, Event};
 
 use super::state::{Profile, Status, StatusReason};
-use super::{Applied, Edited, RecordRow, Refusal, State, user};
+use super::{Applied, Edited, RecordRow, Refusal, State, quote, user};
 
 /// The reason of a change of a customer that is not there.
 pub const UNKNOWN_CUSTOMER: &str = "unknown_customer";
@@ -40,11 +40,13 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
         state.edits.note(&edit.record);
         state.edits.note(&RecordEdit::guard(&edit.record, &edit.id));
         let text = |json: &Option<Json>| json.as_ref().map(|json| Box::from(json.get()));
+        let at = edit.at.unwrap_or(event.occurred_at);
+        quote::edited(state, edit, at)?;
         applied.records.push(RecordRow {
             record: edit.record.clone(),
             id: edit.id.clone(),
             edit: count,
-            at: edit.at.unwrap_or(event.occurred_at),
+            at,
             fields: text(&edit.after),
         });
         applied.edits.push(Edited {

@@ -11,6 +11,7 @@ mod interaction;
 mod loyalty;
 mod micros;
 mod purchase;
+pub mod quote;
 mod state;
 mod tick;
 mod user;
@@ -18,7 +19,7 @@ mod user;
 pub use days::{DayDelta, DayKey, DayTotals};
 pub use definitions::{Definitions, UnknownFold};
 pub use state::{Loyalty, Money, Profile, State, Status, StatusReason};
-pub use tick::tick;
+pub use tick::{next_due, tick};
 
 use compact_str::CompactString;
 use schemas::{Body, Event, Timestamp};

@@ -9,6 +9,7 @@ use schemas::{Currency, Decimal, Edits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::micros;
+use super::quote::OpenQuote;
 
 /// Everything the fold knows of a customer. Kept compact in memory and as JSON in `customer_state.state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub struct State {
     pub interactions: u64,
     /// Points and tier.
     pub loyalty: Loyalty,
-    /// When a timer of this customer is due.
+    /// When the follow-up that the profile names is due. See [`next_due`](super::next_due) for all timers.
     #[serde(
         with = "micros::optional",
         default,
@@ -82,6 +83,9 @@ pub struct State {
     /// Whether staff have removed the customer and nothing has come of it since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_deleted: bool,
+    /// Quotes that wait for an answer until a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotes: Vec<OpenQuote>,
 }
 
 /// What came in and went back in one currency.
@@ -255,6 +259,7 @@ impl State {
             latest_day: i32::MIN,
             edits: Edits::default(),
             is_deleted: false,
+            quotes: Vec::new(),
         }
     }
 
@@ -310,5 +315,6 @@ impl State {
             + self.money.len() * std::mem::size_of::<Money>()
             + self.profile.weight()
             + self.edits.weight()
+            + self.quotes.iter().map(OpenQuote::weight).sum::<usize>()
     }
 }

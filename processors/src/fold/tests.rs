@@ -264,9 +264,9 @@ fn a_follow_up_falls_due_once() {
     let mut state = folded(&Definitions::default(), &[(Kind::User, user)]);
     let due = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
     assert_eq!(state.next_due, Some(due));
-    assert!(!tick(&mut state, due.plus_micros(-1)));
-    assert!(tick(&mut state, due) && state.follow_up_due);
-    assert!(!tick(&mut state, due.plus_micros(DAY)));
+    assert!(tick(&mut state, due.plus_micros(-1)).is_none());
+    assert!(tick(&mut state, due).is_some() && state.follow_up_due);
+    assert!(tick(&mut state, due.plus_micros(DAY)).is_none());
     let moved = r#"{"customer_id":"c","next_follow_up":1893456000000}"#;
     apply(
         &Definitions::default(),

@@ -2,16 +2,26 @@
 
 use schemas::Timestamp;
 
-use super::State;
+use super::{Applied, State, quote};
 
-/// Fires the customer's timer if it is due at `now`. Returns whether anything changed.
-pub fn tick(state: &mut State, now: Timestamp) -> bool {
-    match state.next_due {
-        Some(due) if due <= now => {
-            state.next_due = None;
-            state.follow_up_due = true;
-            true
-        }
-        _ => false,
+/// When the earliest timer of a customer is due.
+pub fn next_due(state: &State) -> Option<Timestamp> {
+    [state.next_due, quote::next_due(state)]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+/// Fires the customer's timers that are due at `now`. Returns what that adds, or none where none was due.
+pub fn tick(state: &mut State, now: Timestamp) -> Option<Applied> {
+    if next_due(state).is_none_or(|due| due > now) {
+        return None;
     }
+    let mut applied = Applied::default();
+    if state.next_due.is_some_and(|due| due <= now) {
+        state.next_due = None;
+        state.follow_up_due = true;
+    }
+    quote::expire(state, now, &mut applied);
+    Some(applied)
 }

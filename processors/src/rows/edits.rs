@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow::error::ArrowError;
-use schemas::{Event, Position};
+use schemas::{CustomerRef, Event, OrganizationId, Position};
 
-use super::{Texts, batch, times};
+use super::{Stamp, Texts, batch, times};
 use crate::fold::Edited;
 
 /// Builds rows of `edits`.
@@ -35,15 +35,43 @@ impl EditRows {
 
     /// Adds what an event has edited.
     pub fn push(&mut self, position: Position, event: &Event, edits: &[Edited]) {
+        let stamp = Stamp {
+            version: position.version(),
+            at: event.received_at,
+            by: &event.source,
+        };
+        let whose = (&event.organization, &*event.customer_id);
+        self.add(position, whose, stamp, edits);
+    }
+
+    /// Adds what was edited of a customer by something else than an event.
+    pub fn push_at(
+        &mut self,
+        position: Position,
+        customer: &CustomerRef,
+        stamp: Stamp<'_>,
+        edits: &[Edited],
+    ) {
+        let whose = (&customer.organization, &*customer.customer_id);
+        self.add(position, whose, stamp, edits);
+    }
+
+    fn add(
+        &mut self,
+        position: Position,
+        (organization, customer): (&OrganizationId, &str),
+        stamp: Stamp<'_>,
+        edits: &[Edited],
+    ) {
         for (ordinal, edited) in (0..).zip(edits) {
             self.generations.push(position.generation);
             self.partitions.push(position.partition);
             self.offsets.push(position.offset);
             self.ordinals.push(ordinal);
-            self.organizations.push(event.organization.as_str());
-            self.customers.push(&event.customer_id);
-            self.at.push(event.received_at.micros());
-            self.authors.push(&event.source);
+            self.organizations.push(organization.as_str());
+            self.customers.push(customer);
+            self.at.push(stamp.at.micros());
+            self.authors.push(stamp.by);
             self.origins
                 .push(edited.origin.as_deref().unwrap_or_default());
             self.actions.push(&edited.action);

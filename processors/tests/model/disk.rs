@@ -39,7 +39,7 @@ pub(crate) enum Row {
         json: String,
     },
     Edit {
-        place: (u64, u32),
+        place: (u64, String, u32),
         text: String,
     },
     Record {
@@ -257,7 +257,7 @@ impl Disk {
             edits: self
                 .rows()
                 .filter_map(|row| match row {
-                    Row::Edit { place, text } => Some((*place, text.clone())),
+                    Row::Edit { place, text } => Some((place.clone(), text.clone())),
                     _ => None,
                 })
                 .collect(),
@@ -342,7 +342,11 @@ pub(crate) fn parse(table: Table, batch: &RecordBatch) -> Vec<Row> {
             json: text("control", row),
         },
         Table::Edits => Row::Edit {
-            place: (u64_("offset", row), u32_("ordinal", row)),
+            place: (
+                u64_("offset", row),
+                format!("{}/{}", text("organization", row), text("customer", row)),
+                u32_("ordinal", row),
+            ),
             text: format!(
                 "{}/{} {} {} {} {}",
                 text("organization", row),

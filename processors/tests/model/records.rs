@@ -132,7 +132,7 @@ fn event(
 ) -> Made {
     let (customer, id) = (random.below(4), random.below(ids));
     let occurred = 1_727_654_400_000_i64 + random.below(4) as i64 * 86_400_000;
-    let own = match random.below(11) {
+    let own = match random.below(13) {
         0 => format!(
             r#""name":"n{id}","next_follow_up":{}"#,
             occurred + 86_400_000
@@ -156,6 +156,14 @@ fn event(
             r#""change":{{"action":"customer.update","seen":{},"guards":["profile"],"profile":{{"name":"s{id}"}},"status":{{"to":"{}"}}}}"#,
             random.below(6),
             ["lead", "inactive", "prospect"][random.below(3)],
+        ),
+        9 | 10 => format!(
+            r#""change":{{"action":"quote.send","seen":{},"guards":["quote/{}"],"records":[{{"record":"quote","id":"{}","after":{{"status":"{}","valid_until":{},"total":"{id}.50"}}}}]}}"#,
+            random.below(6),
+            random.below(3),
+            random.below(3),
+            ["sent", "viewed", "accepted"][random.below(3)],
+            (20_000 + random.below(6) as i64) * DAY / 1_000,
         ),
         _ => format!(
             r#""amount":"{}.25","currency":"{}""#,
@@ -202,10 +210,30 @@ pub(crate) struct Expected {
     pub(crate) controls: BTreeMap<u64, String>,
     /// By customer, record and id.
     pub(crate) records: BTreeMap<String, String>,
-    /// By offset and ordinal.
-    pub(crate) edits: BTreeMap<(u64, u32), String>,
+    /// By offset, customer and ordinal.
+    pub(crate) edits: BTreeMap<(u64, String, u32), String>,
     /// next, records, events, rejections, duplicates, internal
     pub(crate) progress: [u64; 6],
+}
+
+impl Expected {
+    /// The records and edits of one customer that a record of the log adds.
+    fn note(&mut self, offset: u64, customer: &str, applied: &Applied) {
+        for row in &applied.records {
+            self.records.insert(
+                format!("{customer}/{}/{}", row.record, row.id),
+                format!("{} {}", row.edit, row.fields.as_deref().unwrap_or_default()),
+            );
+        }
+        for (ordinal, edited) in (0..).zip(&applied.edits) {
+            let text = format!(
+                "{customer} {} {} {} {}",
+                edited.action, edited.record, edited.before, edited.after
+            );
+            self.edits
+                .insert((offset, customer.to_owned(), ordinal), text);
+        }
+    }
 }
 
 /// The sequential fold of a whole log.
@@ -234,9 +262,10 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                 match control {
                     Control::Define { define } => definitions.define(&define).unwrap(),
                     Control::Tick { at } => {
-                        for state in states.values_mut() {
-                            if fold::tick(state, at) {
+                        for (customer, state) in &mut states {
+                            if let Some(fired) = fold::tick(state, at) {
                                 state.version = record.position.version();
+                                expected.note(offset, customer, &fired);
                             }
                         }
                     }
@@ -266,19 +295,7 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
             Ok(Ok(applied)) => {
                 counts[2] += 1;
                 state.version = record.position.version();
-                for row in &applied.records {
-                    expected.records.insert(
-                        format!("{customer}/{}/{}", row.record, row.id),
-                        format!("{} {}", row.edit, row.fields.as_deref().unwrap_or_default()),
-                    );
-                }
-                for (ordinal, edited) in (0..).zip(&applied.edits) {
-                    let text = format!(
-                        "{customer} {} {} {} {}",
-                        edited.action, edited.record, edited.before, edited.after
-                    );
-                    expected.edits.insert((offset, ordinal), text);
-                }
+                expected.note(offset, &customer, &applied);
                 if let Some(delta) = applied.day {
                     let currency = delta
                         .key

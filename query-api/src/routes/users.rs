@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use control::{ControlError, NewUser, Principal, Role, Session, User, UserChange};
+use control::{Control, ControlError, NewUser, Principal, Role, Session, User, UserChange};
 use schemas::{Problem, ProblemKind, TeamId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::http::as_of::AsOf;
 use crate::http::body::{Fields, refuse};
-use crate::http::caller::{Administrator, StaffReader};
+use crate::http::caller::{Acting, Administrator, StaffReader};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 use crate::http::writing::Writing;
@@ -179,8 +179,8 @@ fn user_id(id: String) -> UserId {
     responses((status = 201, description = "The user", body = UserJson))
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     params: Params,
     mut body: Fields,
 ) -> Result<(StatusCode, Json<UserJson>), Problem> {
@@ -193,7 +193,6 @@ pub(crate) async fn create(
         team: body.optional_text("team_id")?.map(TeamId::from_text),
     };
     body.finish()?;
-    let control = &app.api.control;
     let made = control
         .create_user(&principal.organization, by(&principal), new)
         .await;
@@ -249,7 +248,7 @@ pub(crate) async fn show(
     params: Params,
 ) -> Result<Json<UserDetail>, Problem> {
     params.finish()?;
-    let user = find(&app, &principal, id).await?;
+    let user = find(&app.api.control, &principal, id).await?;
     Ok(Json(UserDetail {
         as_of: app.cut().await?.as_of(),
         user: user.into(),
@@ -257,20 +256,19 @@ pub(crate) async fn show(
 }
 
 /// A user of the caller's organization.
-async fn find(app: &App, principal: &Principal, id: String) -> Result<User, Problem> {
+async fn find(control: &Control, principal: &Principal, id: String) -> Result<User, Problem> {
     let id = user_id(id);
-    let found = app.api.control.user_of(&principal.organization, &id).await;
+    let found = control.user_of(&principal.organization, &id).await;
     found.map_err(control_problem)
 }
 
 async fn change(
-    app: &App,
+    control: &Control,
     principal: &Principal,
     id: String,
     change: UserChange,
 ) -> Result<User, Problem> {
-    let user = find(app, principal, id).await?;
-    let control = &app.api.control;
+    let user = find(control, principal, id).await?;
     let changed = control
         .update_user(&principal.organization, by(principal), &user.id, change)
         .await;
@@ -286,8 +284,8 @@ async fn change(
     responses((status = 200, description = "The user as it is now", body = UserJson))
 )]
 pub(crate) async fn update(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
     mut body: Fields,
@@ -313,7 +311,7 @@ pub(crate) async fn update(
         let detail = "change your own password with POST /auth/password, and have another administrator change your address";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    let changed = change(&app, &principal, id, wanted).await?;
+    let changed = change(&control, &principal, id, wanted).await?;
     Ok(Json(changed.into()))
 }
 
@@ -347,6 +345,7 @@ pub(crate) struct Deactivated {
 pub(crate) async fn deactivate(
     State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     mut writing: Writing,
     mut params: Params,
@@ -377,7 +376,7 @@ pub(crate) async fn deactivate(
         ..UserChange::default()
     };
     // First of all, so that nothing new is assigned to the user meanwhile.
-    let user = change(&app, &principal, id, wanted).await?;
+    let user = change(&control, &principal, id, wanted).await?;
     // What is left of a customer rests on what was done of it before.
     writing.respond_async = false;
     let handover = Handover {
@@ -411,7 +410,7 @@ pub(crate) async fn sessions(
     params: Params,
 ) -> Result<Json<UserSessionList>, Problem> {
     params.finish()?;
-    let user = find(&app, &principal, id).await?;
+    let user = find(&app.api.control, &principal, id).await?;
     let sessions = app.api.control.sessions(&user.id).await;
     let sessions = sessions.map_err(control_problem)?;
     Ok(Json(UserSessionList {
@@ -430,13 +429,12 @@ pub(crate) async fn sessions(
     responses((status = 204, description = "They have ended"))
 )]
 pub(crate) async fn end_sessions(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let control = &app.api.control;
     let ended = control
         .end_sessions_of(&principal.organization, by(&principal), &user_id(id))
         .await;

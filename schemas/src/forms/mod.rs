@@ -3,12 +3,16 @@
 pub mod contact;
 pub mod customer;
 pub mod interaction;
+pub mod quote;
 
 use crate::form::Form;
 
 /// Every form, by the name that the documentation gives it.
-pub const ALL: [(&str, &Form); 3] = [
+pub const ALL: [(&str, &Form); 6] = [
     ("CustomerForm", &customer::FORM),
     ("ContactForm", &contact::FORM),
     ("InteractionForm", &interaction::FORM),
+    ("QuoteForm", &quote::FORM),
+    ("QuoteItemForm", &quote::ITEM),
+    ("QuoteRejectionForm", &quote::REJECTION),
 ];

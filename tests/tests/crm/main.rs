@@ -8,6 +8,7 @@ mod contacts;
 mod customers;
 mod dealings;
 mod interactions;
+mod quotes;
 mod sources;
 
 use serde_json::json;
