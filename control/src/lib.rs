@@ -35,6 +35,6 @@ pub use principal::Principal;
 pub use quota::{Allowance, Piece, Quota};
 pub use roles::{ParseRoleError, ParseScopeError, Role, Scope, Scopes};
 pub use sessions::{Session, SessionUse};
-pub use settings::{Setting, Settings};
+pub use settings::{LoyaltySettings, Setting, Settings};
 pub use staff::{NewUser, UserChange};
 pub use token::{TokenHash, TokenHashError};

@@ -135,26 +135,44 @@ impl Engine {
                 out.controls.push(position, control);
                 self.progress.tick = self.progress.tick.max(at.micros());
                 for key in self.timers.due(*at) {
-                    self.fire(key, *at, position.version(), touched);
+                    self.fire(key, *at, position, touched, out);
                 }
             }
         }
         Ok(())
     }
 
-    fn fire(&mut self, key: CustomerKey, now: Timestamp, version: u64, touched: &mut Touched) {
+    fn fire(
+        &mut self,
+        key: CustomerKey,
+        now: Timestamp,
+        position: Position,
+        touched: &mut Touched,
+        out: &mut Output,
+    ) {
+        let version = position.version();
         let Some(slot) = self.customers.get_mut(key) else {
             return;
         };
-        if slot.state.version >= version || !fold::tick(&mut slot.state, now) {
+        if slot.state.version >= version {
             return;
         }
+        let before = slot.state.weight();
+        let organization = &slot.customer.organization;
+        let Some(fired) = fold::tick(&self.definitions, organization, &mut slot.state, now) else {
+            return;
+        };
         slot.state.version = version;
         if !std::mem::replace(&mut slot.touched, true) {
             touched.customers.push(key);
         }
-        let (due, customer) = (slot.state.next_due, &slot.customer);
+        if let Some(movement) = &fired.points {
+            out.ledger.push(position, &slot.customer, now, "", movement);
+        }
+        let after = slot.state.weight();
+        let (due, customer) = (fold::next_due(&slot.state), &slot.customer);
         self.timers.set(key, due, || customer.clone());
+        self.customers.resized(before, after);
     }
 
     #[expect(
@@ -240,6 +258,12 @@ impl Engine {
                 self.progress.events += 1;
                 out.events.push(position, event);
                 out.edits.push(position, event, &applied.edits);
+                if let Some(movement) = &applied.points
+                    && let Some(slot) = self.customers.get(key)
+                {
+                    let (at, by) = (event.received_at, &*event.source);
+                    out.ledger.push(position, &slot.customer, at, by, movement);
+                }
                 let stamp = Stamp {
                     version,
                     at: event.received_at,
@@ -287,18 +311,19 @@ impl Engine {
         let mut applied = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
         state.version = version;
 
-        let due = state.next_due;
+        let due = fold::next_due(&state);
         let who = || CustomerRef {
             organization: event.organization.clone(),
             customer_id: event.customer_id.clone(),
         };
         match slot {
             Some(slot) => {
-                let due_before = slot.state.next_due;
+                let due_before = fold::next_due(&slot.state);
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()
-                    || slot.state.edits.count != state.edits.count;
+                    || slot.state.edits.count != state.edits.count
+                    || slot.state.loyalty.lots.len() != state.loyalty.lots.len();
                 let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {

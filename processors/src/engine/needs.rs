@@ -6,7 +6,7 @@ use schemas::{Body, Control, CustomerRef, Event, Position, Record};
 use super::Engine;
 use super::customers::{Slot, StoredBucket, StoredState};
 use crate::claims::Claim;
-use crate::fold::DayKey;
+use crate::fold::{DayKey, next_due};
 use crate::prepare::{Content, CustomerKey, Prepared};
 
 /// What to look up.
@@ -103,7 +103,7 @@ impl Engine {
             let key = stored.key();
             ahead |= stored.state.version >= next;
             self.timers
-                .set(key, stored.state.next_due, || stored.customer.clone());
+                .set(key, next_due(&stored.state), || stored.customer.clone());
             self.customers
                 .insert(key, Slot::new(stored.customer, stored.state));
         }

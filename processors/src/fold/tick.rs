@@ -1,17 +1,32 @@
 //! Tick: it is now at least so late, and timers up to then are due.
 
-use schemas::Timestamp;
+use schemas::{OrganizationId, Timestamp};
 
-use super::State;
+use super::{Applied, Definitions, State, loyalty};
 
-/// Fires the customer's timer if it is due at `now`. Returns whether anything changed.
-pub fn tick(state: &mut State, now: Timestamp) -> bool {
-    match state.next_due {
-        Some(due) if due <= now => {
-            state.next_due = None;
-            state.follow_up_due = true;
-            true
-        }
-        _ => false,
+/// When the earliest timer of a customer is due.
+pub fn next_due(state: &State) -> Option<Timestamp> {
+    let points = loyalty::next_due(&state.loyalty);
+    [state.next_due, points].into_iter().flatten().min()
+}
+
+/// Fires the customer's timers that are due at `now`. Returns what that adds, or none where none was due.
+pub fn tick(
+    definitions: &Definitions,
+    organization: &OrganizationId,
+    state: &mut State,
+    now: Timestamp,
+) -> Option<Applied> {
+    if next_due(state).is_none_or(|due| due > now) {
+        return None;
     }
+    if state.next_due.is_some_and(|due| due <= now) {
+        state.next_due = None;
+        state.follow_up_due = true;
+    }
+    let points = loyalty::expire(definitions, organization, &mut state.loyalty, now);
+    Some(Applied {
+        points,
+        ..Applied::default()
+    })
 }

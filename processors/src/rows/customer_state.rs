@@ -7,7 +7,7 @@ use arrow::error::ArrowError;
 use schemas::{Currency, CustomerRef, Timestamp, customer_key};
 
 use super::{Texts, batch, decimals, times, times_or_null};
-use crate::fold::{Profile, State};
+use crate::fold::{Profile, State, next_due};
 
 /// Builds rows of `customer_state`.
 #[derive(Debug, Default)]
@@ -26,6 +26,7 @@ pub struct StateRows {
     cities: Texts,
     countries: Texts,
     tiers: Texts,
+    manual_tiers: Texts,
     points: Vec<i64>,
     orders: Vec<u64>,
     revenue: Vec<i128>,
@@ -61,6 +62,8 @@ impl StateRows {
         self.profile(&state.profile);
         self.statuses.push(state.status.as_str());
         self.tiers.push(&state.loyalty.tier);
+        let manual = state.loyalty.manual_tier.as_deref();
+        self.manual_tiers.push(manual.unwrap_or_default());
         self.points.push(state.loyalty.points);
         self.orders.push(state.orders);
         self.revenue.push(state.money(currency).revenue.micros());
@@ -73,7 +76,7 @@ impl StateRows {
             .push(state.last_order.map(Timestamp::micros));
         // Events keep to the times a table keeps, what a profile names need not.
         self.next_due
-            .push(state.next_due.map(|due| due.kept().micros()));
+            .push(next_due(state).map(|due| due.kept().micros()));
         self.created_at.push(state.created_at.micros());
         self.updated_at.push(state.updated_at.micros());
         self.activities.push(state.activities);
@@ -127,6 +130,7 @@ impl StateRows {
             ("city", self.cities.finish()?, false),
             ("country", self.countries.finish()?, false),
             ("tier", self.tiers.finish()?, false),
+            ("manual_tier", self.manual_tiers.finish()?, false),
             ("points", Arc::new(Int64Array::from(self.points)), false),
             ("orders", counts(self.orders), false),
             ("revenue", decimals(self.revenue)?, false),

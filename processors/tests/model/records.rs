@@ -112,6 +112,7 @@ fn define(random: &mut Random, organizations: &[OrganizationId]) -> Define {
                 },
             ],
             points_per_unit: 1 + random.below(3) as i64,
+            points_expire_days: [0, 0, 2, 400][random.below(4)],
         },
     }
 }
@@ -132,7 +133,7 @@ fn event(
 ) -> Made {
     let (customer, id) = (random.below(4), random.below(ids));
     let occurred = 1_727_654_400_000_i64 + random.below(4) as i64 * 86_400_000;
-    let own = match random.below(11) {
+    let own = match random.below(13) {
         0 => format!(
             r#""name":"n{id}","next_follow_up":{}"#,
             occurred + 86_400_000
@@ -156,6 +157,12 @@ fn event(
             r#""change":{{"action":"customer.update","seen":{},"guards":["profile"],"profile":{{"name":"s{id}"}},"status":{{"to":"{}"}}}}"#,
             random.below(6),
             ["lead", "inactive", "prospect"][random.below(3)],
+        ),
+        9 | 10 => format!(
+            r#""change":{{"action":"loyalty.points","points":{{"kind":"{}","points":{},"reason":"r{id}"}}{}}}"#,
+            ["earn", "redeem", "adjust"][random.below(3)],
+            random.below(8),
+            ["", r#","tier":{"to":"vip"}"#, r#","deletes":true"#][random.below(3)],
         ),
         _ => format!(
             r#""amount":"{}.25","currency":"{}""#,
@@ -204,8 +211,18 @@ pub(crate) struct Expected {
     pub(crate) records: BTreeMap<String, String>,
     /// By offset and ordinal.
     pub(crate) edits: BTreeMap<(u64, u32), String>,
+    /// By customer and offset.
+    pub(crate) ledger: BTreeMap<(String, u64), String>,
     /// next, records, events, rejections, duplicates, internal
     pub(crate) progress: [u64; 6],
+}
+
+/// A movement of points, as it is compared.
+fn shown(movement: &fold::Movement) -> String {
+    format!(
+        "{} {} {} {} {}",
+        movement.kind, movement.points, movement.balance, movement.reason, movement.reference
+    )
 }
 
 /// The sequential fold of a whole log.
@@ -234,9 +251,15 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                 match control {
                     Control::Define { define } => definitions.define(&define).unwrap(),
                     Control::Tick { at } => {
-                        for state in states.values_mut() {
-                            if fold::tick(state, at) {
-                                state.version = record.position.version();
+                        for (customer, state) in &mut states {
+                            let (organization, _) = customer.split_once('/').unwrap();
+                            let organization = OrganizationId::from_text(organization);
+                            let fired = fold::tick(&definitions, &organization, state, at);
+                            let Some(fired) = fired else { continue };
+                            state.version = record.position.version();
+                            if let Some(movement) = fired.points {
+                                let key = (customer.clone(), offset);
+                                expected.ledger.insert(key, shown(&movement));
                             }
                         }
                     }
@@ -279,6 +302,10 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                     );
                     expected.edits.insert((offset, ordinal), text);
                 }
+                if let Some(movement) = &applied.points {
+                    let key = (customer.clone(), offset);
+                    expected.ledger.insert(key, shown(movement));
+                }
                 if let Some(delta) = applied.day {
                     let currency = delta
                         .key
@@ -317,4 +344,24 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
         .map(|(key, totals)| (key, format!("{totals:?}")))
         .collect();
     expected
+}
+
+/// Whether every customer's balance is the sum of its ledger.
+pub(crate) fn balances(found: &Expected) -> Result<(), String> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for ((customer, _), text) in &found.ledger {
+        let points: i64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+        *sums.entry(customer).or_default() += points;
+    }
+    for (customer, state) in &found.states {
+        let state: State = serde_json::from_str(state).unwrap();
+        let sum = sums.get(customer.as_str()).copied().unwrap_or_default();
+        if state.loyalty.points != sum {
+            let balance = state.loyalty.points;
+            return Err(format!(
+                "{customer} has {balance} points and a ledger of {sum}"
+            ));
+        }
+    }
+    Ok(())
 }
