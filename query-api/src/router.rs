@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, sql, system, teams, users,
+    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, loyalty,
+    recommendations, rejections, replay, reports, sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -59,6 +59,15 @@ fn table() -> Vec<Route> {
             contacts::delete
         ),
         routes!(customers::summary),
+        routes!(loyalty::accounts::of_customer),
+        routes!(loyalty::tiers::show, loyalty::tiers::replace),
+        routes!(loyalty::accounts::list),
+        routes!(loyalty::accounts::show),
+        routes!(loyalty::accounts::ledger),
+        routes!(loyalty::movements::earn),
+        routes!(loyalty::movements::redeem),
+        routes!(loyalty::movements::adjust),
+        routes!(loyalty::movements::tier),
         routes!(recommendations::show),
         routes!(reports::list),
         routes!(reports::sales),

@@ -8,6 +8,7 @@ pub(crate) mod customers;
 pub(crate) mod docs;
 pub(crate) mod forecasts;
 pub(crate) mod keys;
+pub(crate) mod loyalty;
 pub(crate) mod recommendations;
 pub(crate) mod rejections;
 pub(crate) mod replay;
