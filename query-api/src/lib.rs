@@ -6,6 +6,7 @@
 
 pub mod analytics;
 mod api;
+pub mod domain;
 mod http;
 mod metrics;
 mod models;

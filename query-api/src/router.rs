@@ -12,8 +12,8 @@ use crate::api::{App, QueryApi};
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, forecasts, keys, loyalty,
-    recommendations, rejections, replay, reports, sql, system, teams, users,
+    access, auth, contacts, customer_edits, customers, docs, figures, forecasts, keys, leads,
+    loyalty, recommendations, rejections, replay, reports, sql, system, teams, users, value,
 };
 
 type State = std::sync::Arc<App>;
@@ -59,6 +59,12 @@ fn table() -> Vec<Route> {
             contacts::delete
         ),
         routes!(customers::summary),
+        routes!(value::show),
+        routes!(leads::qualification, leads::qualify),
+        routes!(leads::lead_score),
+        routes!(figures::stats),
+        routes!(figures::value),
+        routes!(figures::leads),
         routes!(loyalty::accounts::of_customer),
         routes!(loyalty::tiers::show, loyalty::tiers::replace),
         routes!(loyalty::accounts::list),

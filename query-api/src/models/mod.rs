@@ -2,10 +2,12 @@
 
 pub(crate) mod authoring;
 pub(crate) mod cells;
+pub(crate) mod customer_figures;
 pub(crate) mod customer_list;
 pub(crate) mod customers;
 pub(crate) mod defining;
 pub(crate) mod forecasts;
+pub(crate) mod lead_scores;
 pub(crate) mod loyalty;
 pub(crate) mod names;
 pub(crate) mod recommenders;

@@ -306,7 +306,7 @@ pub(crate) struct ValueJson {
     /// The organization's currency, of the revenue and average here.
     currency: String,
     /// Net revenue in `currency`.
-    total_revenue: String,
+    pub(crate) total_revenue: String,
     /// Completed purchases of all currencies.
     total_orders: i64,
     /// Average order in `currency`; null without orders in it.
@@ -392,7 +392,7 @@ fn currency_value(money: &Money) -> CurrencyValue {
     }
 }
 
-fn value(found: &Found, currency: Currency) -> ValueJson {
+pub(crate) fn value(found: &Found, currency: Currency) -> ValueJson {
     let by_currency: BTreeMap<String, CurrencyValue> = found
         .state
         .money

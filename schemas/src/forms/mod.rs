@@ -2,11 +2,16 @@
 
 pub mod contact;
 pub mod customer;
+pub mod qualification;
 
 use crate::form::Form;
 
 /// Every form, by the name that the documentation gives it.
-pub const ALL: [(&str, &Form); 2] = [
+pub const ALL: [(&str, &Form); 6] = [
     ("CustomerForm", &customer::FORM),
     ("ContactForm", &contact::FORM),
+    ("QualificationForm", &qualification::FORM),
+    ("QualificationBudgetForm", &qualification::BUDGET),
+    ("QualificationTimelineForm", &qualification::TIMELINE),
+    ("QualificationCriterionForm", &qualification::CRITERION),
 ];

@@ -4,6 +4,8 @@
 
 mod contacts;
 mod customers;
+mod leads;
+mod loyalty;
 
 use serde_json::json;
 use tests::{Account, Caller, TestApp};
