@@ -12,7 +12,7 @@ use control::{
 use ingest::{Budget, Ingest, Quotas, Sampler};
 use processors::replay::Place;
 use processors::{Handle, Lag, Processor};
-use query_api::{Admin, QueryApi, Readiness, RenderMetrics, ReplayRequest};
+use query_api::{Admin, History, QueryApi, Readiness, RenderMetrics, ReplayRequest};
 use schemas::{Control as ControlRecord, Problem, ProblemKind};
 use stream::{Log, NewRecord};
 use tokio::sync::Mutex;
@@ -142,6 +142,7 @@ impl Parts {
                 backups: Backups::new(config),
                 replays: Replays::new(self.place(processor.clone())),
             }),
+            history: Arc::new(Past(self.warehouse.clone())),
             readiness: self.readiness(config, processor),
             metrics,
             limits: query_api::Limits {
@@ -313,6 +314,27 @@ impl Admin for Figures {
 
     async fn replay(&self) -> Result<serde_json::Value, Problem> {
         self.replays.state()
+    }
+}
+
+/// Customers as they were, folded again.
+struct Past(Arc<dyn Warehouse>);
+
+#[async_trait]
+impl History for Past {
+    async fn customer_at(
+        &self,
+        customer: &schemas::CustomerRef,
+        at: schemas::Timestamp,
+    ) -> Result<Option<arrow::array::RecordBatch>, Problem> {
+        let found = processors::history::customer_at(self.0.as_ref(), customer, at).await;
+        found.map_err(|error| {
+            tracing::warn!(%error, "a customer's past could not be computed");
+            Problem::new(
+                ProblemKind::Unavailable,
+                "the customer's past cannot be computed now; try again",
+            )
+        })
     }
 }
 

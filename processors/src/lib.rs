@@ -14,6 +14,7 @@ pub mod engine;
 mod error;
 pub mod fold;
 mod handle;
+pub mod history;
 mod lag;
 pub mod metrics;
 pub mod prepare;

@@ -67,6 +67,20 @@ pub struct ReplayRequest {
     pub until: Option<Timestamp>,
 }
 
+/// Customers as they were.
+#[async_trait]
+pub trait History: Send + Sync {
+    /// The row of `customer_state` that a customer had at a time; none where it was not known then.
+    ///
+    /// # Errors
+    /// The problem to answer with.
+    async fn customer_at(
+        &self,
+        customer: &schemas::CustomerRef,
+        at: Timestamp,
+    ) -> Result<Option<arrow::array::RecordBatch>, Problem>;
+}
+
 /// Whether this process should get requests.
 #[async_trait]
 pub trait Readiness: Send + Sync {
@@ -144,6 +158,8 @@ pub struct QueryApi {
     pub log: Arc<dyn Log>,
     /// Figures of the whole installation.
     pub admin: Arc<dyn Admin>,
+    /// Customers as they were.
+    pub history: Arc<dyn History>,
     /// Whether the other parts are ready.
     pub readiness: Arc<dyn Readiness>,
     /// The body of `GET /metrics`.

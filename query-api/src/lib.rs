@@ -17,7 +17,7 @@ mod routes;
 mod tables;
 mod throttle;
 
-pub use api::{Admin, Limits, QueryApi, Readiness, RenderMetrics, ReplayRequest};
+pub use api::{Admin, History, Limits, QueryApi, Readiness, RenderMetrics, ReplayRequest};
 pub use http::as_of::AsOf;
 pub use openapi::openapi;
 pub use router::{method_not_allowed, not_found, router};

@@ -9,11 +9,12 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
 use crate::api::{App, QueryApi};
+use crate::http::alias;
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, auth, contacts, customer_edits, customers, docs, figures, forecasts, keys, leads,
-    loyalty, recommendations, rejections, replay, reports, sql, system, teams, users, value,
+    access, audit, auth, contacts, customer_edits, customers, docs, figures, forecasts, keys,
+    leads, loyalty, recommendations, rejections, replay, reports, sql, system, teams, users, value,
 };
 
 type State = std::sync::Arc<App>;
@@ -38,6 +39,7 @@ fn table() -> Vec<Route> {
         routes!(teams::show, teams::update, teams::delete),
         routes!(teams::roles),
         routes!(access::review),
+        routes!(audit::list),
         routes!(keys::create, keys::list),
         routes!(keys::revoke, keys::update),
         routes!(keys::update_any),
@@ -121,9 +123,12 @@ pub fn router(api: QueryApi) -> Router {
         router = add(router, PREFIX, route.clone());
         router = add(router, "", route);
     }
-    router
+    let router = router
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(app)
+        .with_state(app);
+    let inner = router.clone().fallback(not_found);
+    router
+        .merge(alias::routes(inner))
         .merge(docs::routes(&document).method_not_allowed_fallback(method_not_allowed))
 }
 

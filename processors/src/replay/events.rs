@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::store::columns::{decimals, numbers, texts, typed, unreadable};
 
 /// The events of a batch of the archive with their offsets. What the archive does not keep, the attempt, is 0.
-pub(super) fn read(batch: &RecordBatch) -> Result<Vec<(u64, Event)>, StoreError> {
+pub(crate) fn read(batch: &RecordBatch) -> Result<Vec<(u64, Event)>, StoreError> {
     let offsets = numbers::<Int64Type>(batch, "offset")?;
     let text = |name| texts(batch, name);
     let (organizations, customers) = (text("organization")?, text("customer_id")?);

@@ -10,7 +10,7 @@
 
 mod claims;
 mod compare;
-mod events;
+pub(crate) mod events;
 mod exclusive;
 mod rebuild;
 mod report;

@@ -123,7 +123,7 @@ impl StateRows {
         self.countries.push(part("country").unwrap_or_default());
     }
 
-    pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
         if self.tag_ends.contains(&-1) {
             return Err(ArrowError::OffsetOverflowError(self.tags.ends.len()));
         }

@@ -1,5 +1,6 @@
 //! What every handler takes in and gives back.
 
+pub(crate) mod alias;
 pub(crate) mod as_of;
 pub(crate) mod body;
 pub(crate) mod caller;

@@ -1,5 +1,6 @@
 //! Customers as the warehouse's live state has them: always the newest version, without merging all of them.
 
+use arrow::array::RecordBatch;
 use schemas::{Decimal, Edits, OrganizationId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -181,7 +182,7 @@ fn columns() -> String {
     columns.join(", ")
 }
 
-fn read(batch: &arrow::array::RecordBatch) -> Result<Vec<CustomerJson>, WarehouseError> {
+fn read(batch: &RecordBatch) -> Result<Vec<CustomerJson>, WarehouseError> {
     let rows = Rows::new(batch);
     let text = |name: &str| rows.texts(name);
     let optional = |name: &str| -> Result<Vec<Option<String>>, WarehouseError> {
@@ -267,6 +268,35 @@ pub(crate) async fn find(
     }
 }
 
+/// A customer from its row of `customer_state`.
+pub(crate) fn from_row(row: &RecordBatch) -> Result<Option<Found>, WarehouseError> {
+    let columns = row.schema();
+    let named = columns.fields().iter().zip(row.columns());
+    let named = named.map(|(field, column)| {
+        let name = match field.name().as_str() {
+            "customer_key" => "c_id".to_owned(),
+            CUSTOMER => "c_customer_id".to_owned(),
+            name => format!("c_{name}"),
+        };
+        (name, column.clone())
+    });
+    let row = RecordBatch::try_from_iter(named)
+        .map_err(|error| WarehouseError::Answer(error.to_string()))?;
+    with_state(&row)
+}
+
+fn with_state(batch: &RecordBatch) -> Result<Option<Found>, WarehouseError> {
+    let state = Rows::new(batch)
+        .texts("c_state")?
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let state = serde_json::from_str(&state)
+        .map_err(|error| WarehouseError::Answer(format!("the state of a customer: {error}")))?;
+    let customer = read(batch)?.into_iter().next();
+    Ok(customer.map(|customer| Found { customer, state }))
+}
+
 async fn find_by(
     warehouse: &dyn Warehouse,
     organization: &OrganizationId,
@@ -283,18 +313,10 @@ async fn find_by(
         .with("organization", organization.as_str())
         .with("id", id);
     let batches = warehouse.query(&sql, &params).await?;
-    let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
-        return Ok(None);
-    };
-    let state = Rows::new(batch)
-        .texts("c_state")?
-        .into_iter()
-        .next()
-        .unwrap_or_default();
-    let state = serde_json::from_str(&state)
-        .map_err(|error| WarehouseError::Answer(format!("the state of a customer: {error}")))?;
-    let customer = read(batch)?.into_iter().next();
-    Ok(customer.map(|customer| Found { customer, state }))
+    match batches.iter().find(|batch| batch.num_rows() > 0) {
+        Some(batch) => with_state(batch),
+        None => Ok(None),
+    }
 }
 
 /// These customers, in this order.
@@ -323,7 +345,7 @@ pub(crate) async fn get(
 }
 
 /// These customers with their states, in this order.
-pub(crate) async fn with_state(
+pub(crate) async fn get_with_state(
     warehouse: &dyn Warehouse,
     organization: &OrganizationId,
     ids: &[String],

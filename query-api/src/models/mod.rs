@@ -1,5 +1,6 @@
 //! What handlers read and write: customers and their records, rejections, and what analytics are computed from.
 
+pub(crate) mod audit;
 pub(crate) mod authoring;
 pub(crate) mod cells;
 pub(crate) mod customer_figures;

@@ -7,20 +7,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use schemas::event::change::PROFILE;
-use schemas::{Currency, Decimal, OrganizationId, Problem, ProblemKind, Timestamp};
+use schemas::{Currency, CustomerRef, Decimal, OrganizationId, Problem, ProblemKind, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use warehouse::Params as Values;
 
-use crate::api::App;
+use crate::api::{App, internal};
 use crate::http::as_of::AsOf;
 use crate::http::caller::CustomerReader;
 use crate::http::params::Params;
 use crate::http::problem::warehouse_problem;
 use crate::http::writing::etag;
 use crate::models::customer_list::{Filter, Place, Sort, page};
-use crate::models::customers::{CustomerJson, Found, Money, find, get, raw};
+use crate::models::customers::{CustomerJson, Found, Money, find, from_row, get, raw};
 use crate::models::loyalty::Programme;
 use crate::models::sight::Sight;
 use crate::tables::CUSTOMER;
@@ -263,23 +263,49 @@ pub(crate) fn profile(found: &Found) -> ProfileJson {
     }
 }
 
-/// One customer.
+/// One customer, now or as it was known at a time.
+///
+/// As it was known then: by what had been received, whenever it had happened.
 #[utoipa::path(
     get, path = "/customers/{id}", tag = "customers",
-    params(("id" = String, Path, description = "the client's own id, else the internal one (cus_…)")),
+    params(
+        ("id" = String, Path, description = "the client's own id, else the internal one (cus_…)"),
+        ("as_of" = Option<String>, Query, description = "a time; now by default"),
+    ),
     responses((status = 200, description = "The customer", body = CustomerDetail))
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     CustomerReader(principal, sight): CustomerReader,
     Path(id): Path<String>,
-    params: Params,
+    mut params: Params,
 ) -> Result<impl IntoResponse, Problem> {
+    let at = params.time("as_of")?;
     params.finish()?;
-    let as_of = app.cut().await?.as_of();
+    let mut as_of = app.cut().await?.as_of();
+    // Who is out of sight now is so at any time.
     let mut found = load(&app, &principal.organization, &sight, &id).await?;
-    let programme = Programme::of(&app, &principal.organization).await?;
-    programme.set_tier(&mut found.customer);
+    if let Some(at) = at {
+        let customer = CustomerRef {
+            organization: principal.organization.clone(),
+            customer_id: found.customer.customer_id.as_str().into(),
+        };
+        let row = app
+            .api
+            .history
+            .customer_at(&customer, at.min(as_of.time))
+            .await?;
+        let row = row.ok_or_else(|| {
+            let detail = "as_of: this customer was not known then";
+            Problem::new(ProblemKind::NotFound, detail).field("as_of")
+        })?;
+        let read = from_row(&row).map_err(|error| warehouse_problem(&error))?;
+        found = read.ok_or_else(|| internal("a customer's past has no row", &id))?;
+        as_of.time = at.min(as_of.time);
+    } else {
+        let programme = Programme::of(&app, &principal.organization).await?;
+        programme.set_tier(&mut found.customer);
+    }
     let edit = found.state.edits.of(PROFILE);
     Ok((
         etag(edit),

@@ -1,6 +1,7 @@
 //! The handlers, a file for each group of paths.
 
 pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod contacts;
 pub(crate) mod customer_edits;

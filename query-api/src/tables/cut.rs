@@ -71,6 +71,21 @@ impl Cut {
         self.next.values().sum()
     }
 
+    /// A condition on a positioned table that holds for what is applied, and the parameters it needs.
+    pub(crate) fn condition(&self, params: Params) -> (String, Params) {
+        let (keys, ends): (Vec<u64>, Vec<u64>) = self
+            .next
+            .iter()
+            .map(|((generation, partition), next)| {
+                (u64::from(*generation) << 32 | u64::from(*partition), *next)
+            })
+            .unzip();
+        let applied = "offset < transform(bitShiftLeft(toUInt64(generation), 32) + partition, \
+             {cut_keys:Array(UInt64)}, {cut_ends:Array(UInt64)}, toUInt64(0))";
+        let params = params.with("cut_keys", keys).with("cut_ends", ends);
+        (applied.to_owned(), params)
+    }
+
     /// As it is written in answers.
     pub(crate) fn as_of(&self) -> AsOf {
         AsOf {

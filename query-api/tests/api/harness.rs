@@ -95,6 +95,17 @@ impl Admin for Fixed {
 }
 
 #[async_trait]
+impl query_api::History for Fixed {
+    async fn customer_at(
+        &self,
+        _: &schemas::CustomerRef,
+        _: schemas::Timestamp,
+    ) -> Result<Option<arrow::array::RecordBatch>, Problem> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
 impl Readiness for Fixed {
     async fn ready(&self) -> Result<(), String> {
         Ok(())
@@ -157,6 +168,7 @@ async fn start() -> Installation {
         archive: archive.clone(),
         log: log.clone(),
         admin: Arc::new(Fixed),
+        history: Arc::new(Fixed),
         readiness: Arc::new(Fixed),
         metrics: Arc::new(|| "millrace_up 1\n".to_owned()),
         limits: Limits {

@@ -34,24 +34,13 @@ impl Filter {
         if principal.operator {
             organizations.push("");
         }
-        let (keys, ends): (Vec<u64>, Vec<u64>) = cut
-            .next
-            .iter()
-            .map(|((generation, partition), next)| {
-                (u64::from(*generation) << 32 | u64::from(*partition), *next)
-            })
-            .unzip();
-        let applied = "offset < transform(bitShiftLeft(toUInt64(generation), 32) + partition, \
-             {cut_keys:Array(UInt64)}, {cut_ends:Array(UInt64)}, toUInt64(0))";
+        let (applied, params) = cut.condition(Params::new());
         Self {
             conditions: vec![
                 "organization IN {organizations:Array(String)}".to_owned(),
-                applied.to_owned(),
+                applied,
             ],
-            params: Params::new()
-                .with("organizations", organizations.as_slice())
-                .with("cut_keys", keys)
-                .with("cut_ends", ends),
+            params: params.with("organizations", organizations.as_slice()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::http::caller::CustomerReader;
 use crate::http::params::Params;
 use crate::http::problem::warehouse_problem;
 use crate::models::customer_list::{Filter, Place, Sort, page};
-use crate::models::customers::{Found, with_state};
+use crate::models::customers::{Found, get_with_state};
 use crate::models::loyalty::{self, KindTotal, Ledger, MovementJson, Programme};
 use crate::models::sight::Sight;
 use crate::routes::customers::load;
@@ -330,7 +330,7 @@ pub(crate) async fn list(
         question.cursor(&Place { key, customer })
     });
     let ids: Vec<String> = ids.into_iter().map(|(customer, _)| customer).collect();
-    let found = with_state(warehouse, organization, &ids).await;
+    let found = get_with_state(warehouse, organization, &ids).await;
     let items = found.map_err(failed)?.into_iter().map(|mut found| {
         programme.set_tier(&mut found.customer);
         AccountJson::of(&found)
