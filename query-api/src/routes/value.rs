@@ -41,7 +41,7 @@ pub(crate) struct ValueDetail {
     /// The client's own id of the customer.
     customer_id: String,
     /// In `currency`: what staff hold the customer to be worth, else its net revenue.
-    value: String,
+    lifetime_value: String,
     /// What staff hold the customer to be worth, never negative; null where they say nothing.
     value_override: Option<String>,
     /// What the customer has bought: the sum of its orders less its refunds.
@@ -85,7 +85,7 @@ pub(crate) async fn show(
     Ok(Json(ValueDetail {
         as_of,
         customer_id: found.customer.customer_id.clone(),
-        value: worth.clone(),
+        lifetime_value: worth.clone(),
         value_override,
         history,
         predicted_value: None,

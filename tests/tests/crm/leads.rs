@@ -149,7 +149,7 @@ async fn a_customer_is_worth_what_it_bought_or_what_staff_say() {
     app.wait_settled().await;
     let value = staff.get("/customers/a/value").await.expect(200);
     assert_eq!(
-        (&value["total_revenue"], &value["value"]),
+        (&value["total_revenue"], &value["lifetime_value"]),
         (&json!("130.50"), &json!("130.50"))
     );
     assert_eq!(
@@ -168,7 +168,7 @@ async fn a_customer_is_worth_what_it_bought_or_what_staff_say() {
         .expect(200);
     let value = staff.get("/customers/a/value").await.expect(200);
     assert_eq!(
-        (&value["value"], &value["total_revenue"]),
+        (&value["lifetime_value"], &value["total_revenue"]),
         (&json!("900.00"), &json!("130.50"))
     );
 
