@@ -104,6 +104,7 @@ pub(crate) async fn run(backend: Backend<'_>) {
         settings::settings_have_defaults_and_keep_what_is_set,
         settings::settings_belong_to_one_organization,
         settings::bad_settings_are_refused,
+        settings::a_loyalty_programme_is_set_as_a_whole,
         copies::a_copy_is_put_back_on_either_database,
         copies::a_broken_copy_changes_nothing,
         schema::opening_again_finds_everything,
