@@ -15,6 +15,7 @@ mod edit;
 mod error;
 mod key_model;
 mod keys;
+mod loyalty;
 mod migrate;
 mod model;
 mod numbers;
@@ -41,6 +42,7 @@ pub use authenticator::{Authenticator, CachePolicy, OutsideTokens, StaticKey, St
 pub use control::{Clock, Control, Options};
 pub use error::{AuthError, ControlError, MissingPermission, MissingScope};
 pub use key_model::{CreatedKey, KeyChange, KeyInfo, NewKey};
+pub use loyalty::LoyaltySettings;
 pub use model::{Organization, Team, User};
 pub use numbers::{Numbered, TakenNumber};
 pub use permissions::{Permission, Reach};

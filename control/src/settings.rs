@@ -1,7 +1,8 @@
 //! Settings of an organization: typed here, JSON in the database, defaults where nothing is stored.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use schemas::definition::VIP_TIER;
 use schemas::{Code, Currency, FieldError, OrganizationId, Tier, default_tiers};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,15 +16,18 @@ use crate::{model, validate};
 
 const CURRENCY: &str = "currency";
 const TIMEZONE: &str = "timezone";
-const TIERS: &str = "tiers";
-const POINTS_PER_UNIT: &str = "points_per_unit";
+pub(crate) const TIERS: &str = "tiers";
+pub(crate) const POINTS_PER_UNIT: &str = "points_per_unit";
+pub(crate) const POINTS_EXPIRE_DAYS: &str = "points_expire_days";
+pub(crate) const MANUAL_TIERS: &str = "manual_tiers";
+pub(crate) const BENEFITS: &str = "benefits";
 const NAME_UNIQUENESS: &str = "name_uniqueness";
 const SERVICE_TYPES: &str = "service_types";
 const QUOTE_PREFIX: &str = "quote_prefix";
 const MAX_TYPES: usize = 100;
 const MAX_TYPE: usize = 60;
 const MAX_PREFIX: usize = 16;
-const MAX_TIERS: usize = 20;
+pub(crate) const MAX_TIERS: usize = 20;
 
 /// Everything an organization can set, as it holds now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +46,12 @@ pub struct Settings {
     pub service_types: Vec<String>,
     /// What stands before the number of a quote.
     pub quote_prefix: String,
+    /// Whole days that points are kept; 0 for ever.
+    pub points_expire_days: u32,
+    /// Tiers above those that points reach: they are given by hand.
+    pub manual_tiers: Vec<String>,
+    /// What a tier brings with it, in words, by its name.
+    pub benefits: BTreeMap<String, Vec<String>>,
 }
 
 /// Which customers of an organization must have a name that no other has.
@@ -103,6 +113,9 @@ impl Settings {
             name_uniqueness: NameUniqueness::All,
             service_types: Vec::new(),
             quote_prefix: "Q-".to_owned(),
+            points_expire_days: 0,
+            manual_tiers: vec![VIP_TIER.to_owned()],
+            benefits: BTreeMap::new(),
         };
         for row in rows {
             match row.name.as_str() {
@@ -111,6 +124,9 @@ impl Settings {
                 NAME_UNIQUENESS => settings.name_uniqueness = read(&row)?,
                 SERVICE_TYPES => settings.service_types = read(&row)?,
                 QUOTE_PREFIX => settings.quote_prefix = read(&row)?,
+                POINTS_EXPIRE_DAYS => settings.points_expire_days = read(&row)?,
+                MANUAL_TIERS => settings.manual_tiers = read(&row)?,
+                BENEFITS => settings.benefits = read(&row)?,
                 // Of a later version of this program, which shares the database.
                 _ => {}
             }
@@ -128,6 +144,14 @@ impl Settings {
             Setting::ServiceTypes(types) => self.service_types = types,
             Setting::QuotePrefix(prefix) => self.quote_prefix = prefix,
         }
+    }
+
+    /// Some of them, as one object.
+    fn some(&self, names: &[&'static str]) -> Result<Json, ControlError> {
+        let named = names
+            .iter()
+            .map(|name| Ok(((*name).to_owned(), self.json(name)?)));
+        named.collect::<Result<_, _>>().map(Json::Object)
     }
 
     /// One of them, as it is stored.
@@ -157,14 +181,8 @@ impl Setting {
             Setting::Currency(_) => Ok(self),
             Setting::Timezone(timezone) => validate::timezone(&timezone).map(Setting::Timezone),
             Setting::Tiers(tiers) => check_tiers(&tiers).map(|()| Setting::Tiers(tiers)),
-            Setting::PointsPerUnit(points) if !(0..=1_000_000).contains(&points) => {
-                Err(ControlError::invalid(
-                    POINTS_PER_UNIT,
-                    Code::OutOfRange,
-                    "use a whole number from 0 to 1000000",
-                ))
-            }
-            Setting::PointsPerUnit(_) | Setting::NameUniqueness(_) => Ok(self),
+            Setting::PointsPerUnit(points) => check_points(points).map(|()| self),
+            Setting::NameUniqueness(_) => Ok(self),
             Setting::ServiceTypes(types) => check_types(&types).map(Setting::ServiceTypes),
             Setting::QuotePrefix(prefix) => check_prefix(prefix).map(Setting::QuotePrefix),
         }
@@ -187,6 +205,20 @@ impl Control {
     ) -> Result<(), ControlError> {
         let setting = setting.checked()?;
         let name = setting.name();
+        self.change_settings(organization, name, &[name], move |settings| {
+            settings.set(setting);
+        })
+        .await
+    }
+
+    /// Changes several settings at once, told as one change of `what`.
+    pub(crate) async fn change_settings(
+        &self,
+        organization: &OrganizationId,
+        what: &str,
+        names: &[&'static str],
+        change: impl FnOnce(&mut Settings) + Send,
+    ) -> Result<(), ControlError> {
         let id = organization.as_str();
         let mut edit = self.edit(organization).await?;
         let transaction = &mut edit.transaction;
@@ -194,28 +226,33 @@ impl Control {
         let rows = transaction.all(ROWS, values![id]).await?;
         let before = Settings::read(base.into_iter().next(), rows)?;
         let mut after = before.clone();
-        after.set(setting);
-        let (old, new) = (before.json(name)?, after.json(name)?);
-        match name {
-            CURRENCY => {
-                let sql = "UPDATE organizations SET currency = $2 WHERE id = $1";
-                let row = values![id, after.currency.as_str()];
-                transaction.execute(sql, row).await?;
-            }
-            TIMEZONE => {
-                let sql = "UPDATE organizations SET timezone = $2 WHERE id = $1";
-                let row = values![id, after.timezone.as_str()];
-                transaction.execute(sql, row).await?;
-            }
-            _ => {
-                let sql = "INSERT INTO settings (organization_id, name, value, updated_at) VALUES ($1, $2, $3, $4)
-                           ON CONFLICT (organization_id, name)
-                           DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
-                let row = values![id, name, new.to_string(), self.now()];
-                transaction.execute(sql, row).await?;
+        change(&mut after);
+        for name in names {
+            match *name {
+                CURRENCY => {
+                    let sql = "UPDATE organizations SET currency = $2 WHERE id = $1";
+                    let row = values![id, after.currency.as_str()];
+                    transaction.execute(sql, row).await?;
+                }
+                TIMEZONE => {
+                    let sql = "UPDATE organizations SET timezone = $2 WHERE id = $1";
+                    let row = values![id, after.timezone.as_str()];
+                    transaction.execute(sql, row).await?;
+                }
+                name => {
+                    let sql = "INSERT INTO settings (organization_id, name, value, updated_at) VALUES ($1, $2, $3, $4)
+                               ON CONFLICT (organization_id, name)
+                               DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+                    let row = values![id, name, after.json(name)?.to_string(), self.now()];
+                    transaction.execute(sql, row).await?;
+                }
             }
         }
-        edit.finish(Note::changed("updated", "setting", name, &old, &new))
+        let (old, new) = match names {
+            [name] => (before.json(name)?, after.json(name)?),
+            names => (before.some(names)?, after.some(names)?),
+        };
+        edit.finish(Note::changed("updated", "setting", what, &old, &new))
             .await?;
         // Principals carry currency and zone.
         self.forget_cached();
@@ -261,7 +298,31 @@ fn check_prefix(prefix: String) -> Result<String, ControlError> {
     }
 }
 
-fn check_tiers(tiers: &[Tier]) -> Result<(), ControlError> {
+pub(crate) fn check_points(points: i64) -> Result<(), ControlError> {
+    match points {
+        0..=1_000_000 => Ok(()),
+        _ => Err(ControlError::invalid(
+            POINTS_PER_UNIT,
+            Code::OutOfRange,
+            "use a whole number from 0 to 1000000",
+        )),
+    }
+}
+
+/// A tier's name, as it must be.
+pub(crate) fn check_tier_name(setting: &'static str, name: &str) -> Result<(), ControlError> {
+    let usable = name.to_lowercase() == name;
+    if !usable || validate::name(setting, name)? != name {
+        return Err(ControlError::invalid(
+            setting,
+            Code::InvalidFormat,
+            "name tiers in lower case, without outer spaces",
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_tiers(tiers: &[Tier]) -> Result<(), ControlError> {
     if tiers.is_empty() || tiers.len() > MAX_TIERS {
         return Err(ControlError::invalid(
             TIERS,
@@ -270,14 +331,7 @@ fn check_tiers(tiers: &[Tier]) -> Result<(), ControlError> {
         ));
     }
     for tier in tiers {
-        let usable = tier.name.to_lowercase() == tier.name;
-        if !usable || validate::name(TIERS, &tier.name)? != tier.name {
-            return Err(ControlError::invalid(
-                TIERS,
-                Code::InvalidFormat,
-                "name tiers in lower case, without outer spaces",
-            ));
-        }
+        check_tier_name(TIERS, &tier.name)?;
     }
     if tiers[0].from != 0 || tiers.windows(2).any(|pair| pair[0].from >= pair[1].from) {
         return Err(ControlError::invalid(

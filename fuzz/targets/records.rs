@@ -32,7 +32,8 @@ fn folded(definitions: &Definitions, event: &Event) -> State {
         // A refusal is an answer.
         let _ = fold::apply(definitions, &mut state, event);
     }
-    fold::tick(&mut state, Timestamp::from_micros(253_402_300_799_000_000));
+    let end = Timestamp::from_micros(253_402_300_799_000_000);
+    fold::tick(definitions, &event.organization, &mut state, end);
     state
 }
 

@@ -53,6 +53,7 @@ pub async fn customer_at(
                 controls.next_if(|(offset, _)| *offset < position.offset)
             {
                 step(
+                    customer,
                     &mut definitions,
                     &mut state,
                     &control,
@@ -76,7 +77,14 @@ pub async fn customer_at(
                 partition,
                 offset,
             };
-            step(&mut definitions, &mut state, &control, position, at)?;
+            step(
+                customer,
+                &mut definitions,
+                &mut state,
+                &control,
+                position,
+                at,
+            )?;
         }
     }
     let Some(state) = state.filter(|state| !state.is_deleted) else {
@@ -101,6 +109,7 @@ fn define(definitions: &mut Definitions, control: &Control) -> Result<(), StoreE
 }
 
 fn step(
+    customer: &CustomerRef,
     definitions: &mut Definitions,
     state: &mut Option<State>,
     control: &Control,
@@ -109,7 +118,7 @@ fn step(
 ) -> Result<(), StoreError> {
     if let (Control::Tick { at }, Some(state)) = (control, state)
         && *at <= until
-        && tick(state, *at).is_some()
+        && tick(definitions, &customer.organization, state, *at).is_some()
     {
         state.version = position.version();
     }

@@ -13,9 +13,9 @@ use crate::http::alias;
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, audit, auth, contacts, customer_edits, customers, docs, forecasts, interactions, keys,
-    orders, performance, quote_steps, quotes, recommendations, rejections, replay, reports, sql,
-    system, teams, timeline, users,
+    access, audit, auth, contacts, customer_edits, customers, docs, figures, forecasts,
+    interactions, keys, leads, loyalty, orders, performance, quote_steps, quotes, recommendations,
+    rejections, replay, reports, sql, system, teams, timeline, users, value,
 };
 
 type State = std::sync::Arc<App>;
@@ -92,6 +92,21 @@ fn table() -> Vec<Route> {
             interactions::show_of_customer,
             interactions::replace_of_customer
         ),
+        routes!(value::show),
+        routes!(leads::qualification, leads::qualify),
+        routes!(leads::lead_score),
+        routes!(figures::stats),
+        routes!(figures::value),
+        routes!(figures::leads),
+        routes!(loyalty::accounts::of_customer),
+        routes!(loyalty::tiers::show, loyalty::tiers::replace),
+        routes!(loyalty::accounts::list),
+        routes!(loyalty::accounts::show),
+        routes!(loyalty::accounts::ledger),
+        routes!(loyalty::movements::earn),
+        routes!(loyalty::movements::redeem),
+        routes!(loyalty::movements::adjust),
+        routes!(loyalty::movements::tier),
         routes!(recommendations::show),
         routes!(reports::list),
         routes!(reports::sales),

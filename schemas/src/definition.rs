@@ -20,6 +20,9 @@ pub struct Tier {
 /// Customers without any loyalty movement have this tier.
 pub const NEW_TIER: &str = "new";
 
+/// Above all tiers that points reach: given by hand, and by default the only such one.
+pub const VIP_TIER: &str = "vip";
+
 /// Bronze from 0, silver from 1,000, gold from 5,000, platinum from 10,000 points.
 pub fn default_tiers() -> Vec<Tier> {
     [
@@ -35,6 +38,18 @@ pub fn default_tiers() -> Vec<Tier> {
     .to_vec()
 }
 
+/// The highest tier reached with so many points; the lowest where none is.
+pub fn reached(tiers: &[Tier], points: i64) -> &str {
+    let reached = tiers.iter().rev().find(|tier| tier.from <= points);
+    reached
+        .or(tiers.first())
+        .map_or(NEW_TIER, |tier| &tier.name)
+}
+
+fn is_zero(days: &u32) -> bool {
+    *days == 0
+}
+
 /// A definition that holds from its place in the log on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
@@ -44,7 +59,7 @@ pub enum Define {
         /// See [`FOLD_VERSION`].
         version: u32,
     },
-    /// An organization's loyalty table: tiers with rising `from`, and points earned per whole currency unit.
+    /// An organization's loyalty table: tiers with rising `from`, points earned per whole currency unit, and how long they last.
     Loyalty {
         /// Whose.
         organization: OrganizationId,
@@ -52,6 +67,9 @@ pub enum Define {
         tiers: Vec<Tier>,
         /// Points per unit of the organization's currency.
         points_per_unit: i64,
+        /// Whole days that points earned from here on are kept; 0 for ever.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        points_expire_days: u32,
     },
     /// An organization's currency: revenue in it is what lists show.
     Organization {

@@ -364,6 +364,7 @@ mod tests {
                     organization: OrganizationId::from_text("org_1"),
                     tiers: crate::default_tiers(),
                     points_per_unit: 1,
+                    points_expire_days: 365,
                 },
             },
         ] {

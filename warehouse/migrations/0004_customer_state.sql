@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS customer_state
     city String,
     country String,
     tier LowCardinality(String),
+    manual_tier LowCardinality(String),
     points Int64,
     orders UInt64,
     revenue Decimal(38, 6),

@@ -130,6 +130,7 @@ pub(crate) async fn run(backend: Backend<'_>) {
         audit::the_audit_is_read_in_pages,
         audit::reads_are_told_even_when_the_database_is_closed_at_once,
         audit::nobody_acts_in_an_organization_that_is_not_there,
+        settings::a_loyalty_programme_is_set_as_a_whole,
         copies::a_copy_is_put_back_on_either_database,
         copies::a_broken_copy_changes_nothing,
         schema::opening_again_finds_everything,

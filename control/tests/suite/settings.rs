@@ -1,4 +1,4 @@
-use control::{Authenticator, ControlError, NameUniqueness, Setting};
+use control::{Authenticator, ControlError, LoyaltySettings, NameUniqueness, Setting};
 use schemas::{Currency, OrganizationId, Tier, default_tiers};
 
 use super::{Backend, register};
@@ -165,4 +165,62 @@ pub(crate) async fn bad_settings_are_refused(backend: Backend<'_>) {
         }
     }
     assert_eq!(control.settings(&id).await.unwrap(), before);
+}
+
+pub(crate) async fn a_loyalty_programme_is_set_as_a_whole(backend: Backend<'_>) {
+    let control = backend.open().await;
+    let id = register(&control, "ada@example.com").await.organization.id;
+    let standard = control.settings(&id).await.unwrap();
+    assert_eq!(
+        (standard.manual_tiers, standard.points_expire_days),
+        (vec!["vip".to_owned()], 0)
+    );
+    let programme = LoyaltySettings {
+        tiers: vec![tier("low", 0), tier("high", 10)],
+        manual_tiers: vec!["best".into()],
+        benefits: [("best".to_owned(), vec!["A chair".to_owned()])].into(),
+        points_per_unit: 2,
+        points_expire_days: 365,
+    };
+    control.set_loyalty(&id, &programme).await.unwrap();
+    control.set_loyalty(&id, &programme).await.unwrap();
+    let settings = control.settings(&id).await.unwrap();
+    let read = LoyaltySettings {
+        tiers: settings.tiers,
+        manual_tiers: settings.manual_tiers,
+        benefits: settings.benefits,
+        points_per_unit: settings.points_per_unit,
+        points_expire_days: settings.points_expire_days,
+    };
+    assert_eq!(read, programme);
+    let with = |change: fn(&mut LoyaltySettings)| {
+        let mut changed = programme.clone();
+        change(&mut changed);
+        changed
+    };
+    for (field, bad) in [
+        ("tiers", with(|it| it.tiers.clear())),
+        ("tiers", with(|it| it.manual_tiers.push("high".into()))),
+        ("tiers", with(|it| it.manual_tiers.push("Best".into()))),
+        ("tiers", with(|it| it.tiers.push(tier("new", 20)))),
+        ("points_per_unit", with(|it| it.points_per_unit = -1)),
+        (
+            "points_expire_days",
+            with(|it| it.points_expire_days = 36_501),
+        ),
+        (
+            "benefits",
+            with(|it| {
+                it.benefits.insert("low".into(), vec!["x".repeat(1_001)]);
+            }),
+        ),
+    ] {
+        match control.set_loyalty(&id, &bad).await {
+            Err(ControlError::Invalid(error)) => assert_eq!(error.field, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    assert_eq!(control.settings(&id).await.unwrap().points_per_unit, 2);
+    let nowhere = OrganizationId::from_text("org_nowhere");
+    assert!(control.set_loyalty(&nowhere, &programme).await.is_err());
 }

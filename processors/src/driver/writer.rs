@@ -146,6 +146,7 @@ fn groups(rules: crate::rules::Rules) -> &'static [&'static [Table]] {
         Table::EventIds,
         Table::Controls,
         Table::Edits,
+        Table::LoyaltyLedger,
         Table::CustomerRecords,
     ];
     const DAYS: &[Table] = &[Table::CustomerDays];

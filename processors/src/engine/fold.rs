@@ -161,7 +161,8 @@ impl Engine {
             return;
         }
         let before = slot.state.weight();
-        let Some(fired) = fold::tick(&mut slot.state, now) else {
+        let organization = &slot.customer.organization;
+        let Some(fired) = fold::tick(&self.definitions, organization, &mut slot.state, now) else {
             return;
         };
         slot.state.version = version;
@@ -179,6 +180,9 @@ impl Engine {
             out.records.push(customer, bucket, stamp, row);
         }
         out.edits.push_at(position, customer, stamp, &fired.edits);
+        if let Some(movement) = &fired.points {
+            out.ledger.push(position, customer, now, "", movement);
+        }
         let after = slot.state.weight();
         let due = fold::next_due(&slot.state);
         self.timers.set(key, due, || customer.clone());
@@ -268,6 +272,12 @@ impl Engine {
                 self.progress.events += 1;
                 out.events.push(position, event);
                 out.edits.push(position, event, &applied.edits);
+                if let Some(movement) = &applied.points
+                    && let Some(slot) = self.customers.get(key)
+                {
+                    let (at, by) = (event.received_at, &*event.source);
+                    out.ledger.push(position, &slot.customer, at, by, movement);
+                }
                 let stamp = Stamp {
                     version,
                     at: event.received_at,
@@ -326,7 +336,8 @@ impl Engine {
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()
-                    || slot.state.edits.count != state.edits.count;
+                    || slot.state.edits.count != state.edits.count
+                    || slot.state.loyalty.lots.len() != state.loyalty.lots.len();
                 let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use schemas::event::change::{Json, PROFILE};
+use schemas::event::change::{Json, LOYALTY, PROFILE};
 use schemas::event::{Effects, RecordEdit};
 use schemas::{Change, Event};
 
 use super::state::{Profile, Status, StatusReason};
-use super::{Applied, Edited, RecordRow, Refusal, State, quote, user};
+use super::{Applied, Edited, RecordRow, Refusal, State, loyalty, quote, user};
 
 /// The reason of a change of a customer that is not there.
 pub const UNKNOWN_CUSTOMER: &str = "unknown_customer";
@@ -60,6 +60,7 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
     }
     if effects.deletes {
         state.edits.note(PROFILE);
+        applied.points = loyalty::close(&mut state.loyalty);
         state.delete();
         applied.edits.push(Edited {
             record: "customer".into(),
@@ -69,10 +70,42 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
             before: whole(&before),
             after: Box::default(),
         });
-    } else if effects.creates {
-        state.is_deleted = false;
+    } else {
+        if effects.creates {
+            state.is_deleted = false;
+        }
+        account(state, event, effects, &mut applied)?;
     }
     Ok(applied)
+}
+
+/// Moves points and gives tiers.
+fn account(
+    state: &mut State,
+    event: &Event,
+    effects: &Effects,
+    applied: &mut Applied,
+) -> Result<(), Refusal> {
+    if effects.points.is_none() && effects.tier.is_none() {
+        return Ok(());
+    }
+    let before = state.loyalty.shown();
+    if let Some(points) = &effects.points {
+        applied.points = loyalty::staff(&mut state.loyalty, points, event.occurred_at)?;
+    }
+    if let Some(tier) = &effects.tier {
+        loyalty::give_tier(&mut state.loyalty, tier);
+    }
+    state.edits.note(LOYALTY);
+    applied.edits.push(Edited {
+        record: LOYALTY.into(),
+        id: "".into(),
+        action: effects.action.clone(),
+        origin: effects.origin.clone(),
+        before,
+        after: state.loyalty.shown(),
+    });
+    Ok(())
 }
 
 /// All that a profile holds, as one JSON object.

@@ -25,6 +25,7 @@ pub struct Definitions {
 struct Table {
     tiers: Vec<Tier>,
     points_per_unit: i64,
+    points_expire_days: u32,
 }
 
 static DEFAULT_TIERS: LazyLock<Vec<Tier>> = LazyLock::new(default_tiers);
@@ -44,10 +45,12 @@ impl Definitions {
                 organization,
                 tiers,
                 points_per_unit,
+                points_expire_days,
             } => {
                 let table = Table {
                     tiers: tiers.clone(),
                     points_per_unit: *points_per_unit,
+                    points_expire_days: *points_expire_days,
                 };
                 self.loyalty.insert(organization.clone(), table);
             }
@@ -81,5 +84,12 @@ impl Definitions {
         self.loyalty
             .get(organization)
             .map_or(1, |table| table.points_per_unit)
+    }
+
+    /// Days that points are kept: 0, which is for ever, until defined.
+    pub fn points_expire_days(&self, organization: &OrganizationId) -> u32 {
+        self.loyalty
+            .get(organization)
+            .map_or(0, |table| table.points_expire_days)
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn apply(state: &mut State, event: &Event, interaction: &Interaction)
             at: event.occurred_at,
             fields: Some(fields(event, interaction)),
         }],
-        edits: Vec::new(),
+        ..Applied::default()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod change;
 mod days;
 mod definitions;
 mod interaction;
+mod lots;
 mod loyalty;
 mod micros;
 mod purchase;
@@ -18,6 +19,8 @@ mod user;
 
 pub use days::{DayDelta, DayKey, DayTotals};
 pub use definitions::{Definitions, UnknownFold};
+pub use lots::Lots;
+pub use loyalty::{INVALID_POINTS, Movement, OVERDRAFT};
 pub use state::{Loyalty, Money, Profile, State, Status, StatusReason};
 pub use tick::{next_due, tick};
 
@@ -44,6 +47,8 @@ pub struct Applied {
     pub records: Vec<RecordRow>,
     /// To the audit.
     pub edits: Vec<Edited>,
+    /// To the customer's loyalty account; at most one.
+    pub points: Option<Movement>,
 }
 
 impl From<Option<DayDelta>> for Applied {
@@ -114,19 +119,24 @@ pub fn apply(
         state.last_seen = state.last_seen.max(event.occurred_at);
     }
     state.updated_at = event.received_at;
+    loyalty::before(definitions, state, event);
     let applied = match &event.body {
         Body::User(user) => user::apply(state, user, &event.attributes),
-        Body::Purchase(purchase) => purchase::apply(definitions, state, event, purchase).into(),
+        Body::Purchase(purchase) => purchase::apply(definitions, state, event, purchase),
         Body::Activity(_) => Some(activity::apply(state, event)).into(),
         Body::Interaction(interaction) => interaction::apply(state, event, interaction),
         Body::Change(change) => change::apply(state, event, change)?,
     };
+    loyalty::after(definitions, state, event);
     if let Some(delta) = &applied.day {
         state.latest_day = state.latest_day.max(delta.key.day);
     }
     Ok(applied)
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod loyalty_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -3,16 +3,16 @@
 use schemas::{Decimal, Event, Purchase};
 
 use super::state::{Status, StatusReason};
-use super::{DayDelta, DayKey, DayTotals, Definitions, State, loyalty};
+use super::{Applied, DayDelta, DayKey, DayTotals, Definitions, State, loyalty};
 
 pub(super) fn apply(
     definitions: &Definitions,
     state: &mut State,
     event: &Event,
     purchase: &Purchase,
-) -> Option<DayDelta> {
+) -> Applied {
     if !purchase.counts() {
-        return None;
+        return Applied::default();
     }
     let given_back = if purchase.is_refund() {
         -purchase.amount
@@ -27,12 +27,7 @@ pub(super) fn apply(
     money.orders += order;
     state.orders += order;
     state.refunds += u64::from(purchase.is_refund());
-    loyalty::earn(
-        definitions,
-        &mut state.loyalty,
-        &event.organization,
-        purchase,
-    );
+    let points = loyalty::purchase(definitions, &mut state.loyalty, event, purchase);
 
     if purchase.is_order() {
         // Of two orders at the same time the later in the log is the last.
@@ -48,7 +43,7 @@ pub(super) fn apply(
             state.status_reason = Some(StatusReason::Converted);
         }
     }
-    Some(DayDelta {
+    let day = DayDelta {
         key: DayKey {
             day: event.occurred_at.day(),
             currency: Some(purchase.currency),
@@ -59,5 +54,10 @@ pub(super) fn apply(
             refunds: given_back,
             ..DayTotals::default()
         },
-    })
+    };
+    Applied {
+        day: Some(day),
+        points,
+        ..Applied::default()
+    }
 }

@@ -144,7 +144,7 @@ mod tests {
     use schemas::event::change::Json;
 
     use super::*;
-    use crate::fold::{next_due as first_due, tick};
+    use crate::fold::next_due as first_due;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000)
@@ -174,6 +174,16 @@ mod tests {
         state
     }
 
+    fn ticked(state: &mut State, now: Timestamp) -> Option<Applied> {
+        let organization = schemas::OrganizationId::from_text("org_1");
+        crate::fold::tick(
+            &crate::fold::Definitions::default(),
+            &organization,
+            state,
+            now,
+        )
+    }
+
     #[test]
     fn what_waits_expires_in_its_time() {
         let mut state = state(&[
@@ -184,9 +194,9 @@ mod tests {
             ("accepted", "accepted", 10),
         ]);
         assert_eq!(first_due(&state), Some(at(20)));
-        assert_eq!(tick(&mut state, at(19)), None);
+        assert_eq!(ticked(&mut state, at(19)), None);
         let seen = state.edits.count;
-        let fired = tick(&mut state, at(25)).unwrap();
+        let fired = ticked(&mut state, at(25)).unwrap();
         let ids: Vec<&str> = fired.records.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         assert_eq!(
@@ -203,7 +213,7 @@ mod tests {
         assert!(state.edits.since(seen, "quote/a") && state.edits.since(seen, "quote/b"));
         assert!(!state.edits.since(seen, "quote/late"));
         assert_eq!(first_due(&state), Some(at(30)));
-        assert_eq!(tick(&mut state, at(29)), None, "once");
+        assert_eq!(ticked(&mut state, at(29)), None, "once");
     }
 
     #[test]
@@ -216,7 +226,7 @@ mod tests {
         // Sent again it counts once.
         edited(&mut state, &quote("c", "viewed", 40), at(1)).unwrap();
         assert_eq!(first_due(&state), Some(at(40)));
-        assert_eq!(tick(&mut state, at(50)).unwrap().records.len(), 1);
+        assert_eq!(ticked(&mut state, at(50)).unwrap().records.len(), 1);
         assert!(state.quotes.is_empty());
     }
 
@@ -225,11 +235,11 @@ mod tests {
         let mut state = state(&[("a", "sent", 20)]);
         state.next_due = Some(at(10));
         assert_eq!(first_due(&state), Some(at(10)));
-        assert_eq!(tick(&mut state, at(10)), Some(Applied::default()));
+        assert_eq!(ticked(&mut state, at(10)), Some(Applied::default()));
         assert!(state.follow_up_due);
         assert_eq!(first_due(&state), Some(at(20)));
         state.next_due = Some(at(21));
-        assert_eq!(tick(&mut state, at(21)).unwrap().edits.len(), 1);
+        assert_eq!(ticked(&mut state, at(21)).unwrap().edits.len(), 1);
         assert_eq!(first_due(&state), None);
     }
 

@@ -8,8 +8,8 @@ use schemas::definition::NEW_TIER;
 use schemas::{Currency, Decimal, Edits, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::micros;
 use super::quote::OpenQuote;
+use super::{Lots, micros};
 
 /// Everything the fold knows of a customer. Kept compact in memory and as JSON in `customer_state.state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,15 +218,62 @@ impl StatusReason {
     }
 }
 
-/// Points and the tier they give.
+/// A loyalty account: points, and the tier they give.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Loyalty {
-    /// What was earned less what refunds took back, with its fraction, so that cents never get lost. May be negative.
+    /// What purchases earned less what refunds took back, with its fraction, so that cents never get lost. May be negative.
     pub earned: Decimal,
-    /// Whole points held, never below zero.
+    /// Whole points held, never below zero: the sum of the ledger.
     pub points: i64,
     /// Name of the tier.
     pub tier: CompactString,
+    /// The tier that staff have given, whatever the points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual_tier: Option<CompactString>,
+    /// Points that refunds should have taken back and that were not there any more: the next purchases pay them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub owed: i64,
+    /// Points that reached the balance by earning, less what refunds took from it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub total_earned: i64,
+    /// Points redeemed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub total_redeemed: i64,
+    /// Points expired.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub total_expired: i64,
+    /// When the account was last used, by a purchase or by staff; none before that.
+    #[serde(
+        with = "micros::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub last_activity: Option<Timestamp>,
+    /// Points that will expire.
+    #[serde(default, skip_serializing_if = "Lots::is_empty")]
+    pub lots: Lots,
+}
+
+impl Loyalty {
+    /// An account that was never used.
+    fn new() -> Self {
+        Self {
+            earned: Decimal::ZERO,
+            points: 0,
+            tier: CompactString::const_new(NEW_TIER),
+            manual_tier: None,
+            owed: 0,
+            total_earned: 0,
+            total_redeemed: 0,
+            total_expired: 0,
+            last_activity: None,
+            lots: Lots::default(),
+        }
+    }
+}
+
+fn is_zero(points: &i64) -> bool {
+    *points == 0
 }
 
 impl State {
@@ -249,11 +296,7 @@ impl State {
             last_order_id: None,
             activities: 0,
             interactions: 0,
-            loyalty: Loyalty {
-                earned: Decimal::ZERO,
-                points: 0,
-                tier: CompactString::const_new(NEW_TIER),
-            },
+            loyalty: Loyalty::new(),
             next_due: None,
             follow_up_due: false,
             latest_day: i32::MIN,
@@ -316,5 +359,6 @@ impl State {
             + self.profile.weight()
             + self.edits.weight()
             + self.quotes.iter().map(OpenQuote::weight).sum::<usize>()
+            + self.loyalty.lots.len() * std::mem::size_of::<(i32, i64)>()
     }
 }

@@ -4,9 +4,9 @@ use schemas::{
 
 use super::*;
 
-const DAY: i64 = 86_400_000_000;
+pub(super) const DAY: i64 = 86_400_000_000;
 
-fn event_at(kind: Kind, day: i64, stated: &str) -> Event {
+pub(super) fn event_at(kind: Kind, day: i64, stated: &str) -> Event {
     let received_at = Timestamp::from_micros(30_000 * DAY);
     let context = ParseContext {
         received_at,
@@ -184,6 +184,7 @@ fn tiers_are_the_organizations() {
             organization: organization.clone(),
             tiers,
             points_per_unit: 2,
+            points_expire_days: 0,
         })
         .unwrap();
     let state = folded(&definitions, &[PURCHASE_10]);
@@ -263,10 +264,13 @@ fn a_follow_up_falls_due_once() {
     let user = r#"{"customer_id":"c","next_follow_up":"2026-03-01T00:00:00Z"}"#;
     let mut state = folded(&Definitions::default(), &[(Kind::User, user)]);
     let due = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
-    assert_eq!(state.next_due, Some(due));
-    assert!(tick(&mut state, due.plus_micros(-1)).is_none());
-    assert!(tick(&mut state, due).is_some() && state.follow_up_due);
-    assert!(tick(&mut state, due.plus_micros(DAY)).is_none());
+    assert_eq!(next_due(&state), Some(due));
+    let mut ticked = |at| {
+        let organization = OrganizationId::from_text("org_1");
+        tick(&Definitions::default(), &organization, &mut state, at).is_some()
+    };
+    assert!(!ticked(due.plus_micros(-1)) && ticked(due) && !ticked(due.plus_micros(DAY)));
+    assert!(state.follow_up_due);
     let moved = r#"{"customer_id":"c","next_follow_up":1893456000000}"#;
     apply(
         &Definitions::default(),

@@ -28,6 +28,7 @@ pub struct StateRows {
     cities: Texts,
     countries: Texts,
     tiers: Texts,
+    manual_tiers: Texts,
     points: Vec<i64>,
     orders: Vec<u64>,
     revenue: Vec<i128>,
@@ -65,6 +66,8 @@ impl StateRows {
         self.profile(&state.profile);
         self.statuses.push(state.status.as_str());
         self.tiers.push(&state.loyalty.tier);
+        let manual = state.loyalty.manual_tier.as_deref();
+        self.manual_tiers.push(manual.unwrap_or_default());
         self.points.push(state.loyalty.points);
         self.orders.push(state.orders);
         self.revenue.push(state.money(currency).revenue.micros());
@@ -150,6 +153,7 @@ impl StateRows {
             ("city", self.cities.finish()?, false),
             ("country", self.countries.finish()?, false),
             ("tier", self.tiers.finish()?, false),
+            ("manual_tier", self.manual_tiers.finish()?, false),
             ("points", Arc::new(Int64Array::from(self.points)), false),
             ("orders", counts(self.orders), false),
             ("revenue", decimals(self.revenue)?, false),

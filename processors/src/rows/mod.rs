@@ -6,6 +6,7 @@ mod customer_state;
 mod edits;
 mod event_ids;
 mod events;
+mod ledger;
 mod progress;
 mod records;
 mod rejections;
@@ -27,12 +28,13 @@ pub use customer_state::StateRows;
 pub use edits::EditRows;
 pub use event_ids::IdRows;
 pub use events::{EventRows, archive_rows};
+pub use ledger::LedgerRows;
 pub use progress::progress_rows;
 pub use records::{RecordRows, Stamp};
 pub use rejections::{Rejection, RejectionRows};
 
 /// Tables that hold positioned or versioned rows; `progress` comes on its own.
-pub const TABLES: usize = 8;
+pub const TABLES: usize = 9;
 
 /// A table the processor writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +49,8 @@ pub enum Table {
     Controls,
     /// What was changed of customers, by position.
     Edits,
+    /// What was moved on loyalty accounts, by customer and position.
+    LoyaltyLedger,
     /// Contacts, interactions and what else customers have.
     CustomerRecords,
     /// Daily buckets.
@@ -65,6 +69,7 @@ impl Table {
         Table::EventIds,
         Table::Controls,
         Table::Edits,
+        Table::LoyaltyLedger,
         Table::CustomerRecords,
         Table::CustomerDays,
         Table::CustomerState,
@@ -78,6 +83,7 @@ impl Table {
             Table::EventIds => "event_ids",
             Table::Controls => "controls",
             Table::Edits => "edits",
+            Table::LoyaltyLedger => "loyalty_ledger",
             Table::CustomerRecords => "customer_records",
             Table::CustomerDays => "customer_days",
             Table::CustomerState => "customer_state",
@@ -99,6 +105,8 @@ pub struct Output {
     pub controls: ControlRows,
     /// See [`Table::Edits`].
     pub edits: EditRows,
+    /// See [`Table::LoyaltyLedger`].
+    pub ledger: LedgerRows,
     /// See [`Table::CustomerRecords`].
     pub records: RecordRows,
     /// See [`Table::CustomerDays`].
@@ -125,6 +133,7 @@ impl Output {
             self.ids.len(),
             self.controls.len(),
             self.edits.len(),
+            self.ledger.len(),
             self.records.len(),
             self.days.len(),
             self.states.len(),
@@ -142,6 +151,7 @@ impl Output {
             self.ids.finish()?,
             self.controls.finish()?,
             self.edits.finish()?,
+            self.ledger.finish()?,
             self.records.finish()?,
             self.days.finish()?,
             self.states.finish()?,

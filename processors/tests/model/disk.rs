@@ -42,6 +42,10 @@ pub(crate) enum Row {
         place: (u64, String, u32),
         text: String,
     },
+    Movement {
+        place: (String, u64),
+        text: String,
+    },
     Record {
         key: String,
         version: u64,
@@ -261,6 +265,13 @@ impl Disk {
                     _ => None,
                 })
                 .collect(),
+            ledger: self
+                .rows()
+                .filter_map(|row| match row {
+                    Row::Movement { place, text } => Some((place.clone(), text.clone())),
+                    _ => None,
+                })
+                .collect(),
             progress: [
                 progress.next,
                 progress.records,
@@ -355,6 +366,20 @@ pub(crate) fn parse(table: Table, batch: &RecordBatch) -> Vec<Row> {
                 text("record", row),
                 text("before", row),
                 text("after", row)
+            ),
+        },
+        Table::LoyaltyLedger => Row::Movement {
+            place: (
+                format!("{}/{}", text("organization", row), text("customer", row)),
+                u64_("offset", row),
+            ),
+            text: format!(
+                "{} {} {} {} {}",
+                text("kind", row),
+                column("points").as_primitive::<Int64Type>().value(row),
+                column("balance").as_primitive::<Int64Type>().value(row),
+                text("reason", row),
+                text("reference", row)
             ),
         },
         Table::CustomerRecords => Row::Record {

@@ -242,8 +242,10 @@ impl Run {
         compare("events", &found.events, &expected.events)?;
         compare("event ids", &found.ids, &expected.ids)?;
         compare("controls", &found.controls, &expected.controls)?;
+        compare("ledger", &found.ledger, &expected.ledger)?;
         compare("states", &found.states, &expected.states)?;
-        compare("days", &found.days, &expected.days)
+        compare("days", &found.days, &expected.days)?;
+        records::balances(&found)
     }
 }
 

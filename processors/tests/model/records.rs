@@ -112,6 +112,7 @@ fn define(random: &mut Random, organizations: &[OrganizationId]) -> Define {
                 },
             ],
             points_per_unit: 1 + random.below(3) as i64,
+            points_expire_days: [0, 0, 2, 400][random.below(4)],
         },
     }
 }
@@ -132,7 +133,7 @@ fn event(
 ) -> Made {
     let (customer, id) = (random.below(4), random.below(ids));
     let occurred = 1_727_654_400_000_i64 + random.below(4) as i64 * 86_400_000;
-    let own = match random.below(13) {
+    let own = match random.below(16) {
         0 => format!(
             r#""name":"n{id}","next_follow_up":{}"#,
             occurred + 86_400_000
@@ -164,6 +165,12 @@ fn event(
             random.below(3),
             ["sent", "viewed", "accepted"][random.below(3)],
             (20_000 + random.below(6) as i64) * DAY / 1_000,
+        ),
+        11 | 12 => format!(
+            r#""change":{{"action":"loyalty.points","points":{{"kind":"{}","points":{},"reason":"r{id}"}}{}}}"#,
+            ["earn", "redeem", "adjust"][random.below(3)],
+            random.below(8),
+            ["", r#","tier":{"to":"vip"}"#, r#","deletes":true"#][random.below(3)],
         ),
         _ => format!(
             r#""amount":"{}.25","currency":"{}""#,
@@ -212,6 +219,8 @@ pub(crate) struct Expected {
     pub(crate) records: BTreeMap<String, String>,
     /// By offset, customer and ordinal.
     pub(crate) edits: BTreeMap<(u64, String, u32), String>,
+    /// By customer and offset.
+    pub(crate) ledger: BTreeMap<(String, u64), String>,
     /// next, records, events, rejections, duplicates, internal
     pub(crate) progress: [u64; 6],
 }
@@ -233,7 +242,19 @@ impl Expected {
             self.edits
                 .insert((offset, customer.to_owned(), ordinal), text);
         }
+        if let Some(movement) = &applied.points {
+            let key = (customer.to_owned(), offset);
+            self.ledger.insert(key, shown(movement));
+        }
     }
+}
+
+/// A movement of points, as it is compared.
+fn shown(movement: &fold::Movement) -> String {
+    format!(
+        "{} {} {} {} {}",
+        movement.kind, movement.points, movement.balance, movement.reason, movement.reference
+    )
 }
 
 /// The sequential fold of a whole log.
@@ -263,7 +284,10 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                     Control::Define { define } => definitions.define(&define).unwrap(),
                     Control::Tick { at } => {
                         for (customer, state) in &mut states {
-                            if let Some(fired) = fold::tick(state, at) {
+                            let (organization, _) = customer.split_once('/').unwrap();
+                            let organization = OrganizationId::from_text(organization);
+                            let fired = fold::tick(&definitions, &organization, state, at);
+                            if let Some(fired) = fired {
                                 state.version = record.position.version();
                                 expected.note(offset, customer, &fired);
                             }
@@ -334,4 +358,24 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
         .map(|(key, totals)| (key, format!("{totals:?}")))
         .collect();
     expected
+}
+
+/// Whether every customer's balance is the sum of its ledger.
+pub(crate) fn balances(found: &Expected) -> Result<(), String> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for ((customer, _), text) in &found.ledger {
+        let points: i64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+        *sums.entry(customer).or_default() += points;
+    }
+    for (customer, state) in &found.states {
+        let state: State = serde_json::from_str(state).unwrap();
+        let sum = sums.get(customer.as_str()).copied().unwrap_or_default();
+        if state.loyalty.points != sum {
+            let balance = state.loyalty.points;
+            return Err(format!(
+                "{customer} has {balance} points and a ledger of {sum}"
+            ));
+        }
+    }
+    Ok(())
 }

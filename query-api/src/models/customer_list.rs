@@ -6,7 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use schemas::{OrganizationId, Problem, ProblemKind, Timestamp};
+use schemas::definition::NEW_TIER;
+use schemas::{OrganizationId, Problem, ProblemKind, Tier, Timestamp};
 use warehouse::{Params, Warehouse, WarehouseError};
 
 use crate::tables::CUSTOMER;
@@ -144,6 +145,34 @@ impl Filter {
     pub(crate) fn equals_folded(&mut self, column: &'static str, value: &str) {
         let condition = format!("lowerUTF8({column}) = lowerUTF8({{is_{column}:String}})");
         self.add(&condition, &format!("is_{column}"), value);
+    }
+
+    /// The tier is this one: given by hand, or reached by points in a table of tiers.
+    pub(crate) fn tier(&mut self, tiers: &[Tier], name: &str) {
+        let mut by_points = "FALSE".to_owned();
+        if name == NEW_TIER {
+            by_points = format!("manual_tier = '' AND tier = '{NEW_TIER}'");
+        } else if let Some(at) = tiers.iter().position(|tier| tier.name == name) {
+            by_points = format!("manual_tier = '' AND tier != '{NEW_TIER}'");
+            let mut bound = |operator, name: &str, points: i64| {
+                by_points.push_str(&format!(" AND points {operator} {{{name}:Int64}}"));
+                self.params = std::mem::take(&mut self.params).with(name, points);
+            };
+            if at > 0 {
+                bound(">=", "tier_from", tiers[at].from);
+            }
+            if let Some(next) = tiers.get(at + 1) {
+                bound("<", "tier_to", next.from);
+            }
+        }
+        let condition = format!("(manual_tier = {{is_tier:String}} OR {by_points})");
+        self.add(&condition, "is_tier", name);
+    }
+
+    /// The loyalty account was used, or has a tier given by hand.
+    pub(crate) fn has_account(&mut self) {
+        let condition = format!("(tier != '{NEW_TIER}' OR manual_tier != '')");
+        self.conditions.push(condition);
     }
 
     /// The profile has this tag.
@@ -358,6 +387,7 @@ fn inner_columns(conditions: &str, order: &str) -> String {
         "city",
         "country",
         "tier",
+        "manual_tier",
         "points",
         "orders",
         "revenue",

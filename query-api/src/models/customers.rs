@@ -37,6 +37,9 @@ pub(crate) struct CustomerJson {
     pub(crate) country: Option<String>,
     /// The loyalty tier.
     pub(crate) tier: String,
+    /// The tier given by hand; empty where none is.
+    #[serde(skip)]
+    pub(crate) manual_tier: String,
     /// Loyalty points.
     pub(crate) points: i64,
     /// Completed purchases, of all currencies.
@@ -99,6 +102,23 @@ pub(crate) struct Details {
     pub(crate) last_order_id: Option<String>,
     #[serde(default)]
     pub(crate) edits: Edits,
+    #[serde(default)]
+    pub(crate) loyalty: Account,
+}
+
+/// What is read of a loyalty account beside its columns.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Account {
+    pub(crate) manual_tier: Option<String>,
+    pub(crate) owed: i64,
+    pub(crate) total_earned: i64,
+    pub(crate) total_redeemed: i64,
+    pub(crate) total_expired: i64,
+    /// Microseconds since 1970.
+    pub(crate) last_activity: Option<i64>,
+    /// Days since 1970 on which points expire, and how many; soonest first.
+    pub(crate) lots: Vec<(i32, i64)>,
 }
 
 /// Fields and attributes, each as the JSON it was stated in.
@@ -138,6 +158,7 @@ fn columns() -> String {
         "city",
         "country",
         "tier",
+        "manual_tier",
         "currency",
         "assigned_to",
     ];
@@ -189,7 +210,7 @@ fn read(batch: &RecordBatch) -> Result<Vec<CustomerJson>, WarehouseError> {
     let (mut company_name, mut customer_type) =
         (optional("c_company_name")?, optional("c_customer_type")?);
     let (mut city, mut country) = (optional("c_city")?, optional("c_country")?);
-    let mut assigned_to = optional("c_assigned_to")?;
+    let (mut assigned_to, mut manual_tier) = (optional("c_assigned_to")?, text("c_manual_tier")?);
     let (points, orders) = (number("c_points")?, number("c_orders")?);
     let (activities, interactions) = (number("c_activities")?, number("c_interactions")?);
     let revenue = rows.decimals("c_revenue")?;
@@ -214,6 +235,7 @@ fn read(batch: &RecordBatch) -> Result<Vec<CustomerJson>, WarehouseError> {
                 city: city[row].take(),
                 country: country[row].take(),
                 tier: take(&mut tier, row),
+                manual_tier: take(&mut manual_tier, row),
                 points: points[row],
                 total_orders: orders[row],
                 total_revenue: revenue[row].to_text(places),
@@ -318,6 +340,36 @@ pub(crate) async fn get(
                 .into_iter()
                 .map(|customer| (customer.customer_id.clone(), customer)),
         );
+    }
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// These customers with their states, in this order.
+pub(crate) async fn get_with_state(
+    warehouse: &dyn Warehouse,
+    organization: &OrganizationId,
+    ids: &[String],
+) -> Result<Vec<Found>, WarehouseError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {}, toString(state) AS c_state FROM customer_state WHERE organization = {{organization:String}} \
+         AND {CUSTOMER} IN {{ids:Array(String)}} ORDER BY {CUSTOMER}, version DESC LIMIT 1 BY {CUSTOMER}",
+        columns()
+    );
+    let params = Params::new()
+        .with("organization", organization.as_str())
+        .with("ids", ids.to_vec());
+    let mut found = std::collections::HashMap::new();
+    for batch in warehouse.query(&sql, &params).await? {
+        let states = Rows::new(&batch).texts("c_state")?;
+        for (customer, state) in read(&batch)?.into_iter().zip(states) {
+            let state = serde_json::from_str(&state).map_err(|error| {
+                WarehouseError::Answer(format!("the state of a customer: {error}"))
+            })?;
+            found.insert(customer.customer_id.clone(), Found { customer, state });
+        }
     }
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }

@@ -3,12 +3,16 @@
 pub(crate) mod audit;
 pub(crate) mod authoring;
 pub(crate) mod cells;
+pub(crate) mod customer_figures;
 pub(crate) mod customer_list;
 pub(crate) mod customers;
+pub(crate) mod defining;
 pub(crate) mod follow_ups;
 pub(crate) mod forecasts;
 pub(crate) mod interaction_stats;
 pub(crate) mod interactions;
+pub(crate) mod lead_scores;
+pub(crate) mod loyalty;
 pub(crate) mod names;
 pub(crate) mod orders;
 pub(crate) mod performance;

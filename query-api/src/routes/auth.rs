@@ -8,9 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::{Actor, ControlError, LoggedIn, Organization, Register, Registered, Scopes};
-use schemas::{Control, Currency, Define, Problem, ProblemKind, SessionId, Timestamp, UserId};
+use schemas::{Currency, Define, Problem, ProblemKind, SessionId, Timestamp, UserId};
 use serde::Serialize;
-use stream::NewRecord;
 use utoipa::ToSchema;
 
 use crate::api::App;
@@ -20,6 +19,7 @@ use crate::http::params::Params;
 use crate::http::problem::control_problem;
 use crate::http::writing::Client;
 use crate::metrics;
+use crate::models::defining::define;
 use crate::routes::users::{UserJson, UserSessionJson};
 
 /// What registers an organization and its owner.
@@ -136,27 +136,15 @@ fn unstored(status: StatusCode, body: impl Serialize) -> Response {
 /// Tells every partition the organization's currency, in which the fold keeps the revenue of lists. Durable before the
 /// organization exists, so that no event of it can come first.
 async fn define_currency(app: &App, organization: &Organization) -> Result<(), Problem> {
-    let define = Define::Organization {
+    let definition = Define::Organization {
         organization: organization.id.clone(),
         currency: organization.currency,
     };
-    let payload = Control::Define { define }.encode();
-    let records = (0..app.api.log.partitions())
-        .map(|partition| NewRecord {
-            partition,
-            payload: payload.clone(),
-            decoded: None,
-            trace: None,
-        })
-        .collect();
-    for answer in app.api.log.append(records).await {
-        if let Err(error) = answer {
-            tracing::warn!(%error, "the log did not take a definition; an organization was not registered");
-            let detail = "the log takes no records now; nothing was registered, try again";
-            return Err(Problem::new(ProblemKind::Unavailable, detail));
-        }
-    }
-    Ok(())
+    define(app, definition).await.map_err(|error| {
+        tracing::warn!(%error, "the log did not take a definition; an organization was not registered");
+        let detail = "the log takes no records now; nothing was registered, try again";
+        Problem::new(ProblemKind::Unavailable, detail)
+    })
 }
 
 /// Register an organization and its owner.

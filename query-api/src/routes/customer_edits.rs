@@ -21,6 +21,7 @@ use crate::http::problem::{control_problem, warehouse_problem};
 use crate::http::writing::{Writing, etag};
 use crate::models::authoring::{Author, Outcome, Receipt, field_problem};
 use crate::models::customers::Found;
+use crate::models::lead_scores;
 use crate::models::records::Records;
 use crate::models::sight::Sight;
 use crate::routes::contacts;
@@ -321,6 +322,17 @@ impl<'a> Editing<'a> {
         Ok(outcome.map(|outcome| (customer.clone(), outcome)))
     }
 
+    /// A step in a customer's life notes what its score as a lead was then.
+    async fn with_score(&self, found: &Found, mut effects: Effects) -> Result<Effects, Problem> {
+        if effects.status.is_some() {
+            let organization = &self.editor.principal.organization;
+            let id = self.author.id("lsc");
+            let point = lead_scores::step(self.app, organization, found, &id).await?;
+            effects.records.push(point);
+        }
+        Ok(effects)
+    }
+
     /// States a change that does not depend on what there is.
     async fn state(&mut self, effects: Effects) -> Result<Done, Problem> {
         loop {
@@ -328,7 +340,8 @@ impl<'a> Editing<'a> {
                 Ok(found) => found,
                 Err(done) => return Ok(done),
             };
-            if let Some(done) = self.end(&found, effects.clone()).await? {
+            let effects = self.with_score(&found, effects.clone()).await?;
+            if let Some(done) = self.end(&found, effects).await? {
                 return Ok(done);
             }
         }
@@ -419,6 +432,7 @@ pub(crate) async fn replace(
             ..stated.effects
         };
         let effects = with_primary(&app, &editor, found, effects).await?;
+        let effects = editing.with_score(found, effects).await?;
         if let Some(done) = editing.end(found, effects).await? {
             break done;
         }
@@ -481,6 +495,7 @@ pub(crate) async fn update(
             ..stated.effects
         };
         let effects = with_primary(&app, &editor, found, effects).await?;
+        let effects = editing.with_score(found, effects).await?;
         if let Some(done) = editing.end(found, effects).await? {
             break done;
         }

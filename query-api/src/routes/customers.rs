@@ -21,6 +21,7 @@ use crate::http::problem::warehouse_problem;
 use crate::http::writing::etag;
 use crate::models::customer_list::{Filter, Place, Sort, page};
 use crate::models::customers::{CustomerJson, Found, Money, find, from_row, get, raw};
+use crate::models::loyalty::Programme;
 use crate::models::sight::Sight;
 use crate::routes::dealings::{Dealings, dealings};
 use crate::tables::CUSTOMER;
@@ -75,6 +76,7 @@ pub(crate) async fn list(
     CustomerReader(principal, sight): CustomerReader,
     mut params: Params,
 ) -> Result<Json<CustomerList>, Problem> {
+    let tier = params.text("tier");
     let mut filter = read_filter(&mut params)?;
     sight.narrow(&mut filter);
     let sort = Sort::parse(
@@ -89,6 +91,10 @@ pub(crate) async fn list(
     let warehouse = &*app.api.warehouse;
     let organization = &principal.organization;
     let failed = |error| warehouse_problem(&error);
+    let programme = Programme::of(&app, organization).await?;
+    if let Some(tier) = tier {
+        filter.tier(&programme.0.tiers, &tier);
+    }
     // One more tells whether there is another page.
     let mut ids = page(
         warehouse,
@@ -107,10 +113,13 @@ pub(crate) async fn list(
         question.cursor(&Place { key, customer })
     });
     let ids: Vec<String> = ids.into_iter().map(|(customer, _)| customer).collect();
-    let items = match ids.is_empty() {
+    let mut items = match ids.is_empty() {
         true => Vec::new(),
         false => get(warehouse, organization, &ids).await.map_err(failed)?,
     };
+    for customer in &mut items {
+        programme.set_tier(customer);
+    }
     Ok(Json(CustomerList {
         as_of,
         items,
@@ -134,7 +143,7 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
             },
         );
     }
-    for column in ["status", "tier", "assigned_to"] {
+    for column in ["status", "assigned_to"] {
         if let Some(value) = params.text(column) {
             filter.equals(column, &value);
         }
@@ -294,6 +303,9 @@ pub(crate) async fn show(
         let read = from_row(&row).map_err(|error| warehouse_problem(&error))?;
         found = read.ok_or_else(|| internal("a customer's past has no row", &id))?;
         as_of.time = at.min(as_of.time);
+    } else {
+        let programme = Programme::of(&app, &principal.organization).await?;
+        programme.set_tier(&mut found.customer);
     }
     let edit = found.state.edits.of(PROFILE);
     Ok((
@@ -321,7 +333,7 @@ pub(crate) struct ValueJson {
     /// The organization's currency, of the revenue and average here.
     currency: String,
     /// Net revenue in `currency`.
-    total_revenue: String,
+    pub(crate) total_revenue: String,
     /// Completed purchases of all currencies.
     total_orders: i64,
     /// Average order in `currency`; null without orders in it.
@@ -360,7 +372,7 @@ pub(crate) struct ActivityJson {
 pub(crate) struct LoyaltyJson {
     /// Points held.
     points: i64,
-    /// The tier that the points earned so far have reached.
+    /// The tier given by hand, else the one that the points held reach.
     tier: String,
 }
 
@@ -409,7 +421,7 @@ fn currency_value(money: &Money) -> CurrencyValue {
     }
 }
 
-fn value(found: &Found, currency: Currency) -> ValueJson {
+pub(crate) fn value(found: &Found, currency: Currency) -> ValueJson {
     let by_currency: BTreeMap<String, CurrencyValue> = found
         .state
         .money
@@ -446,7 +458,9 @@ pub(crate) async fn summary(
 ) -> Result<Json<Summary>, Problem> {
     params.finish()?;
     let as_of = app.cut().await?.as_of();
-    let found = load(&app, &principal.organization, &sight, &id).await?;
+    let mut found = load(&app, &principal.organization, &sight, &id).await?;
+    let programme = Programme::of(&app, &principal.organization).await?;
+    programme.set_tier(&mut found.customer);
     let days = recent_days(&app, &principal.organization, &found.customer.customer_id).await?;
     let customer = &found.customer;
     Ok(Json(Summary {

@@ -165,6 +165,11 @@ fn every_role_reaches_as_far_as_the_matrix_says() {
                     format!("/customers/{key}"),
                     format!("/customers/{customer}/summary"),
                     format!("/customers/{customer}/recommendations"),
+                    format!("/customers/{customer}/value"),
+                    format!("/customers/{customer}/qualification"),
+                    format!("/customers/{customer}/lead-score"),
+                    format!("/customers/{customer}/loyalty"),
+                    format!("/loyalty/accounts/{customer}/ledger"),
                 ] {
                     assert_eq!(asked("GET", &path, None).await, status, "{role}: {path}");
                 }
@@ -175,7 +180,14 @@ fn every_role_reaches_as_far_as_the_matrix_says() {
             }
 
             let reports = either("reports.read", 200);
-            for path in ["/reports", "/reports/sales", "/recommendations"] {
+            for path in [
+                "/reports",
+                "/reports/sales",
+                "/recommendations",
+                "/stats",
+                "/customers/analytics/value",
+                "/customers/analytics/leads",
+            ] {
                 assert_eq!(asked("GET", path, None).await, reports, "{role}: {path}");
             }
             let sql = json!({"sql": "SELECT count(*) FROM customers"});

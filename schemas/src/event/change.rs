@@ -24,6 +24,8 @@ pub static TABLE: [Field; 5] = table([required(
 
 /// The guard of a customer's profile, status and assignment.
 pub const PROFILE: &str = "profile";
+/// The guard of what staff do with a customer's loyalty account.
+pub const LOYALTY: &str = "loyalty";
 
 /// JSON as it was stated, digit for digit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,6 +86,59 @@ pub struct Effects {
     /// Records of the customer, each edited by this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordEdit>,
+    /// A movement on the customer's loyalty account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<Points>,
+    /// The loyalty tier given by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<ManualTier>,
+}
+
+/// How staff move points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointsKind {
+    /// Given.
+    Earn,
+    /// Spent; never more than there are.
+    Redeem,
+    /// Put right, up or down; never below zero.
+    Adjust,
+}
+
+impl PointsKind {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PointsKind::Earn => "earn",
+            PointsKind::Redeem => "redeem",
+            PointsKind::Adjust => "adjust",
+        }
+    }
+}
+
+/// A movement of points by staff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Points {
+    /// How.
+    pub kind: PointsKind,
+    /// How many: positive, in an adjustment also negative.
+    pub points: i64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    pub reason: CompactString,
+    /// What it belongs to, such as an order's id.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    pub reference: CompactString,
+}
+
+/// A tier given by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManualTier {
+    /// Its name; none for the one that points give.
+    pub to: Option<CompactString>,
 }
 
 /// A step in a customer's life.

@@ -8,6 +8,8 @@ mod contacts;
 mod customers;
 mod dealings;
 mod interactions;
+mod leads;
+mod loyalty;
 mod quotes;
 mod sources;
 
