@@ -457,7 +457,7 @@ fn passwords_and_sessions_are_ones_own() {
             tenant.get(&path).await["items"].as_array().unwrap().len(),
             1
         );
-        assert_eq!(tenant.call("DELETE", &path, None).await.status, 200);
+        assert_eq!(tenant.call("DELETE", &path, None).await.status, 204);
         assert_eq!(
             tenant
                 .as_member(&member.token, "GET", "/auth/me", None)
@@ -535,7 +535,7 @@ fn teams_and_access_are_the_organizations_own() {
                 .contains("ada-of")
         );
 
-        assert_eq!(tenant.call("DELETE", &path, None).await.status, 200);
+        assert_eq!(tenant.call("DELETE", &path, None).await.status, 204);
         assert_eq!(tenant.get(&user).await["team_id"], json!(null));
         assert_eq!(tenant.get("/teams").await["items"], json!([]));
     });
