@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::event::change::{Json, LOYALTY, PROFILE};
+use schemas::event::change::{Json, LEAD_SCORE, LOYALTY, PROFILE};
 use schemas::event::{Effects, RecordEdit};
 use schemas::{Change, Event};
 
@@ -37,8 +37,11 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
         applied.edits.push(edited);
     }
     for edit in &effects.records {
-        state.edits.note(&edit.record);
-        state.edits.note(&RecordEdit::guard(&edit.record, &edit.id));
+        let computed = edit.record == LEAD_SCORE;
+        if !computed {
+            state.edits.note(&edit.record);
+            state.edits.note(&RecordEdit::guard(&edit.record, &edit.id));
+        }
         let text = |json: &Option<Json>| json.as_ref().map(|json| Box::from(json.get()));
         let at = edit.at.unwrap_or(event.occurred_at);
         quote::edited(state, edit, at)?;
@@ -49,6 +52,9 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
             at,
             fields: text(&edit.after),
         });
+        if computed {
+            continue;
+        }
         applied.edits.push(Edited {
             record: edit.record.clone(),
             id: edit.id.clone(),

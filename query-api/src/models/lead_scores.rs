@@ -22,7 +22,7 @@ use crate::tables::CUSTOMER;
 use crate::tables::rows::Rows;
 
 /// What a point of the history is among records.
-pub(crate) const RECORD: &str = "lead_score";
+pub(crate) use schemas::event::change::LEAD_SCORE as RECORD;
 /// What a qualification is among records.
 pub(crate) const QUALIFICATION: &str = "qualification";
 /// The id of a customer's only qualification.

@@ -24,6 +24,8 @@ pub static TABLE: [Field; 5] = table([required(
 
 /// The guard of a customer's profile, status and assignment.
 pub const PROFILE: &str = "profile";
+/// A record that is computed beside a change: it is nobody's edit, and the audit does not tell it.
+pub const LEAD_SCORE: &str = "lead_score";
 /// The guard of what staff do with a customer's loyalty account.
 pub const LOYALTY: &str = "loyalty";
 
