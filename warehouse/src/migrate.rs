@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &migrations![
     7 "0007_controls",
     8 "0008_customer_records",
     9 "0009_edits",
+    10 "0010_segments",
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \

@@ -147,6 +147,8 @@ fn groups(rules: crate::rules::Rules) -> &'static [&'static [Table]] {
         Table::Controls,
         Table::Edits,
         Table::CustomerRecords,
+        Table::SegmentEvents,
+        Table::SegmentMembers,
     ];
     const DAYS: &[Table] = &[Table::CustomerDays];
     const STATE: &[Table] = &[Table::CustomerState];

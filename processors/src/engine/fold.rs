@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashMap;
+use schemas::criteria::Aspects;
 use schemas::record::{DecodeError, Envelope};
 use schemas::{Control, CustomerRef, Event, Position, Record, Timestamp, bucket};
 
 use super::customers::Slot;
+use super::segments::Look;
 use super::{Engine, EngineError, Part};
 use crate::claims::Claim;
-use crate::fold::{self, Applied, DayDelta, DayKey, Refusal, State};
+use crate::fold::{self, Applied, Cause, DayDelta, DayKey, Refusal, State};
 use crate::prepare::{Content, CustomerKey, Prepared, record_hash};
 use crate::rows::{Output, Rejection, Stamp};
 
@@ -25,7 +27,7 @@ pub const MISPLACED: &str = "misplaced";
 
 /// What a cycle has changed so far.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     customers: Vec<CustomerKey>,
     buckets: Vec<(CustomerKey, DayKey)>,
 }
@@ -135,26 +137,61 @@ impl Engine {
                 out.controls.push(position, control);
                 self.progress.tick = self.progress.tick.max(at.micros());
                 for key in self.timers.due(*at) {
-                    self.fire(key, *at, position.version(), touched);
+                    self.fire(key, *at, position, touched, out);
                 }
+            }
+            Control::Evaluate {
+                organization,
+                bucket,
+                at,
+            } => {
+                out.controls.push(position, control);
+                self.progress.tick = self.progress.tick.max(at.micros());
+                self.look_at_all(organization, *bucket, position, touched, out);
             }
         }
         Ok(())
     }
 
-    fn fire(&mut self, key: CustomerKey, now: Timestamp, version: u64, touched: &mut Touched) {
+    fn fire(
+        &mut self,
+        key: CustomerKey,
+        now: Timestamp,
+        position: Position,
+        touched: &mut Touched,
+        out: &mut Output,
+    ) {
         let Some(slot) = self.customers.get_mut(key) else {
             return;
         };
-        if slot.state.version >= version || !fold::tick(&mut slot.state, now) {
+        if slot.state.version >= position.version() {
             return;
         }
-        slot.state.version = version;
-        if !std::mem::replace(&mut slot.touched, true) {
-            touched.customers.push(key);
+        let mut changed = fold::tick(&mut slot.state, now);
+        if changed {
+            let (due, customer) = (slot.state.due(), &slot.customer);
+            self.timers.set(key, due, || customer.clone());
         }
-        let (due, customer) = (slot.state.next_due, &slot.customer);
-        self.timers.set(key, due, || customer.clone());
+        let look = Look {
+            asked: Aspects::NONE,
+            cause: Cause::Tick,
+            now: self.now_at(now),
+            position,
+        };
+        changed |= self.look(key, look, out);
+        if changed {
+            self.touch_at(key, position.version(), touched);
+        }
+    }
+
+    /// Stamps a customer that a record has changed without counting anything.
+    pub(super) fn touch_at(&mut self, key: CustomerKey, version: u64, touched: &mut Touched) {
+        if let Some(slot) = self.customers.get_mut(key) {
+            slot.state.version = version;
+            if !std::mem::replace(&mut slot.touched, true) {
+                touched.customers.push(key);
+            }
+        }
     }
 
     #[expect(
@@ -236,8 +273,17 @@ impl Engine {
         }
 
         match self.apply(key, event, version, touched) {
-            Ok(applied) => {
+            Ok((applied, asked)) => {
                 self.progress.events += 1;
+                if let Some(asked) = asked {
+                    let look = Look {
+                        asked,
+                        cause: Cause::of(event),
+                        now: self.now_at(event.received_at),
+                        position,
+                    };
+                    self.look(key, look, out);
+                }
                 out.events.push(position, event);
                 out.edits.push(position, event, &applied.edits);
                 let stamp = Stamp {
@@ -275,7 +321,7 @@ impl Engine {
         event: &Event,
         version: u64,
         touched: &mut Touched,
-    ) -> Result<Applied, Refusal> {
+    ) -> Result<(Applied, Option<Aspects>), Refusal> {
         let slot = self.customers.get_mut(key);
         let known = slot.is_some();
         let mut state = match &slot {
@@ -287,18 +333,24 @@ impl Engine {
         let mut applied = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
         state.version = version;
 
-        let due = state.next_due;
+        let due = state.due();
+        let rules = self.definitions.segments(&event.organization);
+        let asked = rules.map(|_| match &slot {
+            Some(slot) => fold::segments::changed(event, &slot.state, &state),
+            None => Aspects::ALL,
+        });
         let who = || CustomerRef {
             organization: event.organization.clone(),
             customer_id: event.customer_id.clone(),
         };
         match slot {
             Some(slot) => {
-                let due_before = slot.state.next_due;
+                let due_before = slot.state.due();
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()
-                    || slot.state.edits.count != state.edits.count;
+                    || slot.state.edits.count != state.edits.count
+                    || slot.state.segments.weight() != state.segments.weight();
                 let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {
@@ -318,7 +370,7 @@ impl Engine {
             }
         }
         self.touch(key, known, applied.day.take(), version, touched);
-        Ok(applied)
+        Ok((applied, asked))
     }
 
     fn touch(

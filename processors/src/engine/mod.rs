@@ -3,7 +3,9 @@
 mod customers;
 mod fold;
 mod needs;
+mod segments;
 mod timers;
+mod windows;
 
 use schemas::{Position, Timestamp};
 
@@ -14,7 +16,7 @@ use crate::rules::Rules;
 use customers::Customers;
 pub use customers::{StoredBucket, StoredState};
 pub use fold::{DUPLICATE, INTERNAL, MISPLACED, UNDECODABLE};
-pub use needs::{Found, Needs};
+pub use needs::{Found, Home, Needs, Recount, Supplied};
 use timers::Timers;
 
 /// How far a partition is applied: one row of `progress`, the commit point.
@@ -191,7 +193,7 @@ impl Engine {
     pub fn load_state(&mut self, stored: StoredState) {
         let key = stored.key();
         self.timers
-            .set(key, stored.state.next_due, || stored.customer.clone());
+            .set(key, stored.state.due(), || stored.customer.clone());
         let room = self.customers.weight() < self.setup.state_bytes;
         self.customers.load(key, stored, room);
     }

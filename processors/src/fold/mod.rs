@@ -11,12 +11,14 @@ mod interaction;
 mod loyalty;
 mod micros;
 mod purchase;
+pub mod segments;
 mod state;
 mod tick;
 mod user;
 
 pub use days::{DayDelta, DayKey, DayTotals};
 pub use definitions::{Definitions, UnknownFold};
+pub use segments::{Cause, SegmentChange};
 pub use state::{Loyalty, Money, Profile, State, Status, StatusReason};
 pub use tick::tick;
 

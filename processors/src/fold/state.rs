@@ -9,6 +9,7 @@ use schemas::{Currency, Decimal, Edits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::micros;
+use super::segments::Memberships;
 
 /// Everything the fold knows of a customer. Kept compact in memory and as JSON in `customer_state.state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub struct State {
     pub interactions: u64,
     /// Points and tier.
     pub loyalty: Loyalty,
-    /// When a timer of this customer is due.
+    /// When the follow-up that the profile names is due.
     #[serde(
         with = "micros::optional",
         default,
@@ -82,6 +83,9 @@ pub struct State {
     /// Whether staff have removed the customer and nothing has come of it since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_deleted: bool,
+    /// The segments it is in.
+    #[serde(default, skip_serializing_if = "Memberships::is_none")]
+    pub segments: Memberships,
 }
 
 /// What came in and went back in one currency.
@@ -117,6 +121,16 @@ impl Profile {
     /// The text of a field that holds a string.
     pub fn text(&self, name: &str) -> Option<CompactString> {
         serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// City and country of the first address.
+    pub fn place(&self) -> (Option<String>, Option<String>) {
+        let addresses = self
+            .get("addresses")
+            .and_then(|json| serde_json::from_str::<Vec<serde_json::Value>>(json).ok());
+        let first = addresses.as_ref().and_then(|addresses| addresses.first());
+        let part = |name: &str| Some(first?.get(name)?.as_str()?.to_owned());
+        (part("city"), part("country"))
     }
 
     /// Bytes held, roughly.
@@ -255,7 +269,16 @@ impl State {
             latest_day: i32::MIN,
             edits: Edits::default(),
             is_deleted: false,
+            segments: Memberships::default(),
         }
+    }
+
+    /// When the earliest of the customer's timers is due.
+    pub fn due(&self) -> Option<Timestamp> {
+        [self.next_due, self.segments.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether nothing is known of the customer.
@@ -263,12 +286,14 @@ impl State {
         self.version == 0 || self.is_deleted
     }
 
-    /// Forgets everything of the customer but what keeps it in order: its edits and which days have buckets.
+    /// Forgets everything of the customer but what keeps it in order: its edits, which days have buckets, and the
+    /// segments that it is still to leave.
     pub(super) fn delete(&mut self) {
         *self = Self {
             version: self.version,
             edits: std::mem::take(&mut self.edits),
             latest_day: self.latest_day,
+            segments: std::mem::take(&mut self.segments),
             is_deleted: true,
             ..Self::new(self.updated_at, self.updated_at)
         };
@@ -310,5 +335,6 @@ impl State {
             + self.money.len() * std::mem::size_of::<Money>()
             + self.profile.weight()
             + self.edits.weight()
+            + self.segments.weight()
     }
 }

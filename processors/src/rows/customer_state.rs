@@ -73,7 +73,7 @@ impl StateRows {
             .push(state.last_order.map(Timestamp::micros));
         // Events keep to the times a table keeps, what a profile names need not.
         self.next_due
-            .push(state.next_due.map(|due| due.kept().micros()));
+            .push(state.due().map(|due| due.kept().micros()));
         self.created_at.push(state.created_at.micros());
         self.updated_at.push(state.updated_at.micros());
         self.activities.push(state.activities);
@@ -97,17 +97,9 @@ impl StateRows {
             Some(r#""corporate""#) => self.types.push("business"),
             _ => push_text(&mut self.types, profile, "customer_type"),
         }
-        let address = profile
-            .get("addresses")
-            .and_then(|json| serde_json::from_str::<Vec<serde_json::Value>>(json).ok());
-        let first = address.as_ref().and_then(|addresses| addresses.first());
-        let part = |name: &str| {
-            first
-                .and_then(|address| address.get(name))
-                .and_then(serde_json::Value::as_str)
-        };
-        self.cities.push(part("city").unwrap_or_default());
-        self.countries.push(part("country").unwrap_or_default());
+        let (city, country) = profile.place();
+        self.cities.push(city.as_deref().unwrap_or_default());
+        self.countries.push(country.as_deref().unwrap_or_default());
     }
 
     pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {

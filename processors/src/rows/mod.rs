@@ -9,6 +9,7 @@ mod events;
 mod progress;
 mod records;
 mod rejections;
+mod segments;
 
 use std::sync::Arc;
 
@@ -30,9 +31,10 @@ pub use events::{EventRows, archive_rows};
 pub use progress::progress_rows;
 pub use records::{RecordRows, Stamp};
 pub use rejections::{Rejection, RejectionRows};
+pub use segments::{SegmentEventRows, SegmentMemberRows};
 
 /// Tables that hold positioned or versioned rows; `progress` comes on its own.
-pub const TABLES: usize = 8;
+pub const TABLES: usize = 10;
 
 /// A table the processor writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,10 @@ pub enum Table {
     Edits,
     /// Contacts, interactions and what else customers have.
     CustomerRecords,
+    /// Who entered and left segments, by position.
+    SegmentEvents,
+    /// Who is in which segment.
+    SegmentMembers,
     /// Daily buckets.
     CustomerDays,
     /// The customers.
@@ -66,6 +72,8 @@ impl Table {
         Table::Controls,
         Table::Edits,
         Table::CustomerRecords,
+        Table::SegmentEvents,
+        Table::SegmentMembers,
         Table::CustomerDays,
         Table::CustomerState,
     ];
@@ -79,6 +87,8 @@ impl Table {
             Table::Controls => "controls",
             Table::Edits => "edits",
             Table::CustomerRecords => "customer_records",
+            Table::SegmentEvents => "segment_events",
+            Table::SegmentMembers => "segment_members",
             Table::CustomerDays => "customer_days",
             Table::CustomerState => "customer_state",
             Table::Progress => "progress",
@@ -101,6 +111,10 @@ pub struct Output {
     pub edits: EditRows,
     /// See [`Table::CustomerRecords`].
     pub records: RecordRows,
+    /// See [`Table::SegmentEvents`].
+    pub segment_events: SegmentEventRows,
+    /// See [`Table::SegmentMembers`].
+    pub segment_members: SegmentMemberRows,
     /// See [`Table::CustomerDays`].
     pub days: DayRows,
     /// See [`Table::CustomerState`].
@@ -126,6 +140,8 @@ impl Output {
             self.controls.len(),
             self.edits.len(),
             self.records.len(),
+            self.segment_events.len(),
+            self.segment_members.len(),
             self.days.len(),
             self.states.len(),
         ]
@@ -143,6 +159,8 @@ impl Output {
             self.controls.finish()?,
             self.edits.finish()?,
             self.records.finish()?,
+            self.segment_events.finish()?,
+            self.segment_members.finish()?,
             self.days.finish()?,
             self.states.finish()?,
         ];

@@ -9,6 +9,7 @@
 mod disk;
 mod random;
 mod records;
+mod segments;
 mod world;
 
 use std::pin::Pin;
@@ -243,7 +244,15 @@ impl Run {
         compare("event ids", &found.ids, &expected.ids)?;
         compare("controls", &found.controls, &expected.controls)?;
         compare("states", &found.states, &expected.states)?;
-        compare("days", &found.days, &expected.days)
+        compare("days", &found.days, &expected.days)?;
+        compare("records", &found.records, &expected.records)?;
+        compare("edits", &found.edits, &expected.edits)?;
+        compare("members", &found.members, &expected.members)?;
+        compare(
+            "segment events",
+            &found.segment_events,
+            &expected.segment_events,
+        )
     }
 }
 

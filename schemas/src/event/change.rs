@@ -84,6 +84,20 @@ pub struct Effects {
     /// Records of the customer, each edited by this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordEdit>,
+    /// Segments that the customer is put into or kept out of. Where there are any, all segments are looked at again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assign: Vec<Assign>,
+}
+
+/// Whether a customer is in a segment, whatever its criteria say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assign {
+    /// The segment.
+    pub segment: CompactString,
+    /// In it or not, until taken back; none takes it back, and the criteria decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<bool>,
 }
 
 /// A step in a customer's life.
