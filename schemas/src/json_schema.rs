@@ -1,7 +1,8 @@
-//! The published JSON Schemas (draft 2020-12), made from the field tables.
+//! The published JSON Schemas (draft 2020-12), made from the field tables and those of criteria.
 
 use serde_json::{Value, json};
 
+pub use crate::criteria::json_schema as criteria;
 use crate::event::{Kind, purchase::ITEM_TABLE};
 use crate::field::{Field, Type};
 
@@ -76,9 +77,11 @@ pub fn form(table: &[Field], whole: bool) -> Value {
 pub fn published() -> Vec<(String, String)> {
     Kind::OF_CLIENTS
         .into_iter()
-        .map(|kind| {
-            let text = serde_json::to_string_pretty(&event(kind)).unwrap_or_default();
-            (format!("{kind}.json"), text + "\n")
+        .map(|kind| (format!("{kind}.json"), event(kind)))
+        .chain([("criteria.json".to_owned(), criteria())])
+        .map(|(name, schema)| {
+            let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+            (name, text + "\n")
         })
         .collect()
 }

@@ -6,6 +6,7 @@
 
 pub mod arrow;
 pub mod crash;
+pub mod criteria;
 pub mod definition;
 pub mod edits;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod record;
 pub mod time;
 pub mod trace;
 
+pub use criteria::Criteria;
 pub use definition::{Define, Tier, default_tiers};
 pub use edits::Edits;
 pub use error::{Code, FieldError};

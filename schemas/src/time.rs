@@ -50,6 +50,11 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
+    /// Midnight, UTC, with which a day since 1970 begins.
+    pub const fn of_day(day: i32) -> Self {
+        Self(day as i64 * DAY)
+    }
+
     /// Whole days since 1970, UTC, rounded down.
     pub const fn day(self) -> i32 {
         self.0.div_euclid(DAY) as i32

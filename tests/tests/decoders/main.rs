@@ -9,6 +9,8 @@ mod changes;
 mod bodies;
 #[path = "../../../fuzz/targets/clickhouse.rs"]
 mod clickhouse;
+#[path = "../../../fuzz/targets/criteria.rs"]
+mod criteria;
 #[path = "../../../fuzz/targets/records.rs"]
 mod records;
 #[path = "../../../fuzz/targets/texts.rs"]
@@ -70,6 +72,11 @@ fn bodies_of_requests() {
 #[test]
 fn requests_of_clickhouses_clients() {
     try_all("clickhouse", clickhouse::check);
+}
+
+#[test]
+fn criteria_of_segments() {
+    try_all("criteria", criteria::check);
 }
 
 #[test]

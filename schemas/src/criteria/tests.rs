@@ -1,0 +1,7 @@
+#![allow(clippy::unwrap_used)]
+
+mod random;
+mod reading;
+mod reference;
+mod schema;
+mod writing;
