@@ -1,13 +1,16 @@
 //! Registering, logging in and out, and looking up who is who.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemas::{Currency, OrganizationId, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::values;
+use crate::edit::{Edit, Note};
 use crate::error::ControlError;
 use crate::model::{Organization, OrganizationRow, User, UserRow};
 use crate::roles::Role;
@@ -201,7 +204,14 @@ impl Control {
             password_hash,
         } = registration;
         let created_at = organization.created_at;
-        let mut transaction = self.db().begin().await?;
+        // Who registers is not known before.
+        let actor = Actor {
+            name: user.id.to_string(),
+            origin: self.actor().origin.clone(),
+        };
+        let transaction = self.db().begin().await?;
+        let mut edit = Edit::new(transaction, &organization.id, Arc::new(actor), created_at);
+        let transaction = &mut edit.transaction;
         let row = values![
             organization.id.as_str(),
             organization.name.as_str(),
@@ -235,7 +245,11 @@ impl Control {
             == 1;
         let (token, insert) = new_session(&user.id, created_at, self.session_end(created_at));
         transaction.execute(INSERT_SESSION, insert).await?;
-        transaction.commit().await?;
+        let notes = [
+            Note::created("organization", organization.id.as_str(), &organization),
+            Note::created("user", user.id.as_str(), &user),
+        ];
+        edit.finish(notes).await?;
         Ok(Registered {
             organization,
             user,
@@ -300,19 +314,6 @@ impl Control {
             self.forget_cached();
         }
         Ok(ended > 0)
-    }
-
-    /// Ends every session of a user, for example after a lost laptop; how many there were.
-    pub async fn end_sessions(&self, user: &UserId) -> Result<u64, ControlError> {
-        let ended = self
-            .db()
-            .execute(
-                "DELETE FROM sessions WHERE user_id = $1",
-                values![user.as_str()],
-            )
-            .await?;
-        self.forget_cached();
-        Ok(ended)
     }
 
     /// A user by id.

@@ -9,10 +9,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use schemas::Timestamp;
 
+use crate::audit::Actor;
 use crate::db::Db;
 use crate::error::ControlError;
 use crate::migrate;
 use crate::password::Passwords;
+use crate::reads::Reads;
 
 /// What "now" is; tests pass their own.
 #[derive(Clone)]
@@ -68,11 +70,15 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Control {
     inner: Arc<Inner>,
+    /// Who the audit says does what is done by this handle.
+    actor: Arc<Actor>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    db: Db,
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    /// Reads of personal data that the audit does not have yet.
+    pub(crate) reads: Reads,
     passwords: Passwords,
     options: Options,
     /// Counts what this process changed about tokens, so that caches in it forget at once.
@@ -93,19 +99,33 @@ impl Control {
             let passwords = Passwords::new().await?;
             let inner = Inner {
                 db,
+                reads: Reads::default(),
                 passwords,
                 options,
                 generation: AtomicU64::new(0),
             };
             Ok(Self {
                 inner: Arc::new(inner),
+                actor: Arc::new(Actor::system()),
             })
         }
         .boxed()
     }
 
-    /// Waits for what runs and closes every connection, for all clones.
+    /// A clone for what somebody else does: the audit names them in each entry. Without it, it is the program itself.
+    pub fn on_behalf_of(&self, actor: Actor) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            actor: Arc::new(actor.clean()),
+        }
+    }
+
+    /// Waits for what runs, writes what waits and closes every connection, for all clones.
     pub async fn close(&self) {
+        let waiting = self.inner.reads.close();
+        if let Err(error) = self.inner.write_reads().await {
+            tracing::error!(%error, waiting, "reads of personal data are not in the audit, and are lost");
+        }
         self.inner.db.close().await;
     }
 
@@ -115,6 +135,14 @@ impl Control {
             .one::<(i64,)>("SELECT COUNT(*) FROM migrations", Vec::new())
             .await?;
         Ok(())
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(crate) fn actor(&self) -> Arc<Actor> {
+        self.actor.clone()
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -127,6 +155,12 @@ impl Control {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.options.clock.now()
+    }
+
+    /// The time that is so long ago.
+    pub(crate) fn before(&self, age: Duration) -> Timestamp {
+        let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.now().micros().saturating_sub(age))
     }
 
     pub(crate) fn session_end(&self, start: Timestamp) -> Timestamp {

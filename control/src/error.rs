@@ -19,6 +19,12 @@ pub enum ControlError {
         /// The field of the request, for example `email`.
         field: &'static str,
     },
+    /// It is not in the version that the caller wants to change.
+    #[error("the {what} was changed meanwhile, look at it and try again")]
+    Stale {
+        /// What was to be changed, for example `segment`.
+        what: &'static str,
+    },
     /// E-mail or password is wrong; which of the two is not said.
     #[error("e-mail or password is wrong")]
     Credentials,
@@ -31,7 +37,7 @@ pub enum ControlError {
     /// There is no such thing in this organization.
     #[error("no such {what} in this organization")]
     NotFound {
-        /// What was looked for: `organization`, `user`, `team`, `session` or `key`.
+        /// What was looked for, for example `organization`, `user` or `key`.
         what: &'static str,
     },
     /// More passwords wait to be hashed than is sound.
@@ -67,6 +73,16 @@ impl ControlError {
 
     pub(crate) fn invalid(field: &'static str, code: Code, detail: &'static str) -> Self {
         ControlError::Invalid(FieldError::new(field, code, detail))
+    }
+
+    /// Says whether the database refused a row because its organization does not exist, instead of failing.
+    pub(crate) fn or_no_organization(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(inner) if inner.is_foreign_key_violation() => ControlError::NotFound {
+                what: "organization",
+            },
+            _ => error.into(),
+        }
     }
 
     /// Says whether the database refused a value because it is taken, or because what it names is gone, instead of

@@ -35,6 +35,21 @@ const MIGRATIONS: &[Migration] = &[
         name: "given quotas",
         sql: include_str!("../migrations/0004_given_quotas.sql"),
     },
+    Migration {
+        version: 5,
+        name: "reservations",
+        sql: include_str!("../migrations/0005_reservations.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "audit",
+        sql: include_str!("../migrations/0006_audit.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "definitions",
+        sql: include_str!("../migrations/0007_definitions.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::accounts::users;
 use crate::control::Control;
 use crate::db::values;
+use crate::edit::Note;
 use crate::error::ControlError;
 use crate::model::UserRow;
 use crate::validate;
@@ -69,14 +70,41 @@ impl Control {
 
     /// Ends one session of a user: at once in this process, within 5 s in every other.
     pub async fn end_session(&self, user: &UserId, id: &SessionId) -> Result<(), ControlError> {
+        let not_found = ControlError::NotFound { what: "session" };
+        let organization = match self.user(user).await {
+            Ok(user) => user.organization,
+            Err(ControlError::NotFound { .. }) => return Err(not_found),
+            Err(error) => return Err(error),
+        };
+        let mut edit = self.edit(&organization).await?;
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND id = $2";
         let row = values![user.as_str(), id.as_str()];
-        let ended = self.db().execute(sql, row).await?;
-        self.forget_cached();
-        match ended {
-            0 => Err(ControlError::NotFound { what: "session" }),
-            _ => Ok(()),
+        if edit.transaction.execute(sql, row).await? == 0 {
+            return Err(not_found);
         }
+        edit.finish([Note::done("ended", "session", id.as_str())])
+            .await?;
+        self.forget_cached();
+        Ok(())
+    }
+
+    /// Ends every session of a user, for example after a lost laptop; how many there were.
+    pub async fn end_sessions(&self, user: &UserId) -> Result<u64, ControlError> {
+        let organization = match self.user(user).await {
+            Ok(user) => user.organization,
+            Err(ControlError::NotFound { .. }) => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let mut edit = self.edit(&organization).await?;
+        let sql = "DELETE FROM sessions WHERE user_id = $1";
+        let ended = edit
+            .transaction
+            .execute(sql, values![user.as_str()])
+            .await?;
+        let note = Note::done("sessions_ended", "user", user.as_str());
+        edit.finish((ended > 0).then_some(note)).await?;
+        self.forget_cached();
+        Ok(ended)
     }
 
     /// How many sessions each user of an organization has, and when they were last used. Users without one are absent.
@@ -124,19 +152,21 @@ impl Control {
             return Err(ControlError::Credentials);
         }
         let hash = self.passwords().hash(new).await?;
-        let mut transaction = self.db().begin().await?;
+        let organization = OrganizationId::from_text(row.organization_id);
+        let mut edit = self.edit(&organization).await?;
         // Only from the password that was checked: of two changes at once, one is.
         let sql = "UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3";
         let set = values![user.as_str(), hash, row.password_hash];
-        if transaction.execute(sql, set).await? == 0 {
+        if edit.transaction.execute(sql, set).await? == 0 {
             return Err(ControlError::Credentials);
         }
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
         let kept = keep.map_or("", SessionId::as_str);
-        transaction
+        edit.transaction
             .execute(sql, values![user.as_str(), kept])
             .await?;
-        transaction.commit().await?;
+        let note = Note::done("password_changed", "user", user.as_str());
+        edit.finish([note]).await?;
         self.forget_cached();
         Ok(())
     }

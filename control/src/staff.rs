@@ -1,16 +1,18 @@
-//! The staff of an organization: users whom its administrators make, and teams.
+//! The staff of an organization: users whom its administrators make.
 
 use std::fmt;
 
-use schemas::{Code, OrganizationId, TeamId, Timestamp, UserId};
+use schemas::{OrganizationId, TeamId, UserId};
 use uuid::Uuid;
 
 use crate::accounts::users;
 use crate::control::Control;
-use crate::db::{Transaction, values};
+use crate::db::values;
+use crate::edit::Note;
 use crate::error::ControlError;
-use crate::model::{Team, User, UserRow};
+use crate::model::{User, UserRow};
 use crate::roles::Role;
+use crate::teams::check_team;
 use crate::validate;
 
 /// A user to be made.
@@ -63,23 +65,6 @@ impl fmt::Debug for UserChange {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct TeamRow {
-    id: String,
-    name: String,
-    created_at: i64,
-}
-
-impl From<TeamRow> for Team {
-    fn from(row: TeamRow) -> Self {
-        Team {
-            id: TeamId::from_text(row.id),
-            name: row.name,
-            created_at: Timestamp::from_micros(row.created_at),
-        }
-    }
-}
-
 /// Owners are made, changed and sent away by owners.
 fn allow<const N: usize>(by: Role, roles: [Role; N]) -> Result<(), ControlError> {
     match by == Role::Owner || !roles.contains(&Role::Owner) {
@@ -88,11 +73,6 @@ fn allow<const N: usize>(by: Role, roles: [Role; N]) -> Result<(), ControlError>
             "only an owner makes, changes or deactivates an owner, ask one",
         )),
     }
-}
-
-/// Two spellings of one name are one name.
-fn name_key(name: &str) -> String {
-    name.to_lowercase()
 }
 
 impl Control {
@@ -122,8 +102,9 @@ impl Control {
             deactivated_at: None,
             last_login_at: None,
         };
-        let mut transaction = self.db().begin().await?;
-        check_team(&mut transaction, organization, user.team.as_ref()).await?;
+        let mut edit = self.edit(organization).await?;
+        let transaction = &mut edit.transaction;
+        check_team(transaction, organization, user.team.as_ref()).await?;
         let sql =
             "INSERT INTO users (id, organization_id, name, email, role, password_hash, created_at, team_id)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -141,7 +122,8 @@ impl Control {
             .execute(sql, row)
             .await
             .map_err(|error| ControlError::or_conflict(error, "email"))?;
-        let committed = transaction.commit().await;
+        let note = Note::created("user", user.id.as_str(), &user);
+        let committed = edit.finish([note]).await;
         committed.map_err(|error| ControlError::or_conflict(error, "team_id"))?;
         Ok(user)
     }
@@ -169,12 +151,9 @@ impl Control {
             }
             None => None,
         };
-        let mut transaction = self.db().begin().await?;
-        // The row is a lock: of two owners who send each other away, one stays.
-        let sql = "UPDATE organizations SET name = name WHERE id = $1";
-        transaction
-            .execute(sql, values![organization.as_str()])
-            .await?;
+        // One after the other: of two owners who send each other away, one stays.
+        let mut edit = self.edit(organization).await?;
+        let transaction = &mut edit.transaction;
         let sql = users!("WHERE organization_id = $1 AND id = $2");
         let row = values![organization.as_str(), id.as_str()];
         let found: Vec<UserRow> = transaction.all(sql, row).await?;
@@ -195,7 +174,7 @@ impl Control {
             ..before.clone()
         };
         allow(by, [before.role, after.role])?;
-        check_team(&mut transaction, organization, after.team.as_ref()).await?;
+        check_team(transaction, organization, after.team.as_ref()).await?;
         let sql =
             "UPDATE users SET name = $3, email = $4, role = $5, team_id = $6, deactivated_at = $7,
                        password_hash = COALESCE($8, password_hash)
@@ -225,7 +204,10 @@ impl Control {
             let sql = "DELETE FROM sessions WHERE user_id = $1";
             transaction.execute(sql, values![id.as_str()]).await?;
         }
-        let committed = transaction.commit().await;
+        let changed = Note::changed("updated", "user", id.as_str(), &before, &after);
+        let password = Note::done("password_changed", "user", id.as_str());
+        let password = password_hash.is_some().then_some(password);
+        let committed = edit.finish(changed.into_iter().chain(password)).await;
         committed.map_err(|error| ControlError::or_conflict(error, "team_id"))?;
         self.forget_cached();
         Ok(after)
@@ -273,127 +255,5 @@ impl Control {
         ];
         let rows: Vec<UserRow> = self.db().all(sql, row).await?;
         rows.into_iter().map(User::try_from).collect()
-    }
-
-    /// Makes a team.
-    ///
-    /// # Errors
-    /// `Conflict` where another one has that name.
-    pub async fn create_team(
-        &self,
-        organization: &OrganizationId,
-        name: &str,
-    ) -> Result<Team, ControlError> {
-        let team = Team {
-            id: TeamId::from_uuid(Uuid::now_v7()),
-            name: validate::name("name", name)?,
-            created_at: self.now(),
-        };
-        let sql = "INSERT INTO teams (id, organization_id, name, name_key, created_at) VALUES ($1, $2, $3, $4, $5)";
-        let row = values![
-            team.id.as_str(),
-            organization.as_str(),
-            team.name.as_str(),
-            name_key(&team.name),
-            team.created_at
-        ];
-        let made = self.db().execute(sql, row).await;
-        made.map_err(|error| ControlError::or_conflict(error, "name"))?;
-        Ok(team)
-    }
-
-    /// Gives a team another name.
-    pub async fn rename_team(
-        &self,
-        organization: &OrganizationId,
-        id: &TeamId,
-        name: &str,
-    ) -> Result<Team, ControlError> {
-        let name = validate::name("name", name)?;
-        let sql =
-            "UPDATE teams SET name = $3, name_key = $4 WHERE organization_id = $1 AND id = $2";
-        let row = values![
-            organization.as_str(),
-            id.as_str(),
-            name.as_str(),
-            name_key(&name)
-        ];
-        let changed = self.db().execute(sql, row).await;
-        match changed.map_err(|error| ControlError::or_conflict(error, "name"))? {
-            0 => Err(ControlError::NotFound { what: "team" }),
-            _ => self.team(organization, id).await,
-        }
-    }
-
-    /// Removes a team; its members are in none then.
-    pub async fn delete_team(
-        &self,
-        organization: &OrganizationId,
-        id: &TeamId,
-    ) -> Result<(), ControlError> {
-        let row = || values![organization.as_str(), id.as_str()];
-        let mut transaction = self.db().begin().await?;
-        let sql = "UPDATE users SET team_id = NULL WHERE organization_id = $1 AND team_id = $2";
-        transaction.execute(sql, row()).await?;
-        let sql = "DELETE FROM teams WHERE organization_id = $1 AND id = $2";
-        if transaction.execute(sql, row()).await? == 0 {
-            return Err(ControlError::NotFound { what: "team" });
-        }
-        let committed = transaction.commit().await;
-        committed.map_err(|error| ControlError::or_conflict(error, "team_id"))?;
-        Ok(())
-    }
-
-    /// A team of an organization.
-    pub async fn team(
-        &self,
-        organization: &OrganizationId,
-        id: &TeamId,
-    ) -> Result<Team, ControlError> {
-        let sql = "SELECT id, name, created_at FROM teams WHERE organization_id = $1 AND id = $2";
-        let row = values![organization.as_str(), id.as_str()];
-        let row: Option<TeamRow> = self.db().one(sql, row).await?;
-        row.map(Team::from)
-            .ok_or(ControlError::NotFound { what: "team" })
-    }
-
-    /// At most `limit` teams of an organization after one of them, in the order they were made.
-    pub async fn teams_after(
-        &self,
-        organization: &OrganizationId,
-        after: Option<&TeamId>,
-        limit: usize,
-    ) -> Result<Vec<Team>, ControlError> {
-        let sql = "SELECT id, name, created_at FROM teams WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-        let row = values![
-            organization.as_str(),
-            after.map_or("", TeamId::as_str),
-            i64::try_from(limit).unwrap_or(i64::MAX)
-        ];
-        let rows: Vec<TeamRow> = self.db().all(sql, row).await?;
-        Ok(rows.into_iter().map(Team::from).collect())
-    }
-}
-
-/// A team that is named must be one of the organization's.
-async fn check_team(
-    transaction: &mut Transaction,
-    organization: &OrganizationId,
-    team: Option<&TeamId>,
-) -> Result<(), ControlError> {
-    let Some(team) = team else { return Ok(()) };
-    // PostgreSQL refuses NUL in text, and no team has it in its id.
-    let id = team.as_str().replace('\0', " ");
-    let sql = "SELECT id, name, created_at FROM teams WHERE organization_id = $1 AND id = $2";
-    let found: Vec<TeamRow> = transaction
-        .all(sql, values![organization.as_str(), id])
-        .await?;
-    match found.is_empty() {
-        false => Ok(()),
-        true => Err(ControlError::invalid(
-            "team_id",
-            Code::InvalidValue,
-            "name a team of this organization, or none",
-        )),
     }
 }

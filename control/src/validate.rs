@@ -1,6 +1,6 @@
 //! What a text must be before it is stored.
 
-use schemas::Code;
+use schemas::{Code, FieldError};
 
 use crate::error::ControlError;
 
@@ -9,30 +9,65 @@ const NAME_CHARACTERS: usize = 200;
 const EMAIL_BYTES: usize = 254;
 
 /// A name that a person typed: trimmed, 1 to 200 characters, no control characters.
-pub(crate) fn name(field: &'static str, text: &str) -> Result<String, ControlError> {
+pub(crate) fn name(field: &str, text: &str) -> Result<String, ControlError> {
+    Ok(line(field, text, NAME_CHARACTERS)?)
+}
+
+/// One line of text: trimmed, 1 to `most` characters, no control characters.
+pub(crate) fn line(field: &str, text: &str, most: usize) -> Result<String, FieldError> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(ControlError::invalid(
+        return Err(FieldError::new(
             field,
             Code::Required,
-            "give a name that is not empty",
+            "give a text that is not empty",
         ));
     }
-    if text.chars().count() > NAME_CHARACTERS {
-        return Err(ControlError::invalid(
-            field,
-            Code::InvalidLength,
-            "use at most 200 characters",
-        ));
+    bounded(field, text, most, char::is_control)
+}
+
+/// Text of several lines: trimmed, at most `most` characters, nothing where nothing is left.
+pub(crate) fn prose(field: &str, text: &str, most: usize) -> Result<Option<String>, FieldError> {
+    let strange = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
+    let text = bounded(field, text.trim(), most, strange)?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn bounded(
+    field: &str,
+    text: &str,
+    most: usize,
+    strange: impl Fn(char) -> bool,
+) -> Result<String, FieldError> {
+    if text.chars().count() > most {
+        let detail = format!("use at most {most} characters");
+        return Err(FieldError::new(field, Code::InvalidLength, detail));
     }
-    if text.chars().any(char::is_control) {
-        return Err(ControlError::invalid(
+    match text.chars().any(strange) {
+        true => Err(FieldError::new(
             field,
             Code::InvalidCharacter,
             "leave out control characters",
-        ));
+        )),
+        false => Ok(text.to_owned()),
     }
-    Ok(text.to_owned())
+}
+
+/// A text as it is compared where spellings do not matter: in lower case, trimmed, one space where there is white space.
+pub(crate) fn folded(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase()
+}
+
+/// The id of what holds a value or number; stored as it is.
+pub(crate) fn holder(id: &str) -> Result<(), ControlError> {
+    let refuse = |code, detail| Err(ControlError::invalid("id", code, detail));
+    match id.chars().count() {
+        0 => refuse(Code::Required, "must not be empty"),
+        1..=500 if id.contains('\0') => refuse(Code::NulCharacter, "leave out the character NUL"),
+        1..=500 => Ok(()),
+        _ => refuse(Code::InvalidLength, "use at most 500 characters"),
+    }
 }
 
 /// Trims and lower-cases, so that one mailbox is one account.
@@ -146,6 +181,14 @@ mod tests {
     #[test]
     fn names_and_zones_are_checked() {
         assert_eq!(name("name", " Ada ").unwrap(), "Ada");
+        assert_eq!(
+            folded(" Ada \t KING\u{a0}of  Lovelace"),
+            "ada king of lovelace"
+        );
+        let prose = |text| prose("description", text, 5);
+        assert_eq!(prose(" a\nb ").unwrap().as_deref(), Some("a\nb"));
+        assert_eq!(prose("  ").unwrap(), None);
+        assert!(prose("a\0b").is_err() && prose("123456").is_err());
         assert!(
             name("name", " \t").is_err()
                 && name("name", "a\0b").is_err()

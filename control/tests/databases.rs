@@ -43,3 +43,9 @@ async fn nobody_is_let_in_while_the_database_is_away_and_all_are_when_it_is_back
     let server = Postgres::start();
     suite::outage::refuses_and_recovers(&server).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reads_are_noted_while_the_database_is_away() {
+    let server = Postgres::start();
+    suite::outage::keeps_reads(&server).await;
+}

@@ -71,6 +71,21 @@ text_id!(
     SessionId,
     "ses_"
 );
+text_id!(
+    /// An entry of the audit, `aud_…`.
+    AuditId,
+    "aud_"
+);
+text_id!(
+    /// The definition of a segment, `seg_…`.
+    SegmentId,
+    "seg_"
+);
+text_id!(
+    /// A survey, `sur_…`.
+    SurveyId,
+    "sur_"
+);
 
 /// How many buckets customers are hashed into; the number of partitions and of shards divide it.
 pub const BUCKETS: u16 = 256;

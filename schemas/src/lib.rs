@@ -33,8 +33,8 @@ pub use event::{
     User,
 };
 pub use ids::{
-    BUCKETS, CustomerRef, KeyId, OrganizationId, SessionId, TeamId, UserId, bucket, customer_key,
-    event_hash, who_hash,
+    AuditId, BUCKETS, CustomerRef, KeyId, OrganizationId, SegmentId, SessionId, SurveyId, TeamId,
+    UserId, bucket, customer_key, event_hash, who_hash,
 };
 pub use money::{Currency, Decimal};
 pub use position::{ParsePositionError, Position};

@@ -21,7 +21,7 @@ use crate::principal::Principal;
 use crate::quota::Quota;
 use crate::roles::{Role, Scope, Scopes};
 use crate::token::TokenHash;
-use crate::{keys, model};
+use crate::{key_model, model};
 
 type Answer = Result<Arc<Principal>, AuthError>;
 /// The generation is part of the name: who asks after a revocation must not get an answer from before it.
@@ -177,7 +177,7 @@ async fn find_key(
     else {
         return Ok(None);
     };
-    let scopes = keys::scopes(&row.scopes)?;
+    let scopes = key_model::scopes(&row.scopes)?;
     Ok(Some(Principal {
         organization: OrganizationId::from_text(row.organization_id),
         user: None,
@@ -188,7 +188,7 @@ async fn find_key(
         operator: row.operator != 0 && scopes.contains(Scope::Admin),
         currency: model::currency(&row.currency)?,
         timezone: row.timezone,
-        quota: keys::quota(row.events_per_second, row.burst, row.events_per_day),
+        quota: key_model::quota(row.events_per_second, row.burst, row.events_per_day),
         expires_at: row.expires_at.map(Timestamp::from_micros),
     }))
 }

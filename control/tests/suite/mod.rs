@@ -1,15 +1,20 @@
 //! What every control database must do.
 
 mod accounts;
+mod audit;
 mod authenticator;
 mod copies;
 mod keys;
+mod numbers;
 pub(crate) mod outage;
 mod outside;
 mod raw;
+mod reservations;
 mod schema;
+mod segments;
 mod settings;
 mod staff;
+mod surveys;
 
 use control::{Control, Options, Register, Registered};
 
@@ -101,9 +106,30 @@ pub(crate) async fn run(backend: Backend<'_>) {
         outside::a_shared_secret_lets_in_who_the_claims_name,
         outside::somebody_sent_away_does_not_come_back_by_it,
         outside::published_keys_are_followed_when_they_change,
+        reservations::a_name_has_one_holder_whatever_its_spelling,
+        reservations::of_many_who_want_a_name_one_gets_it,
+        reservations::a_rename_keeps_the_old_name_until_it_counts,
+        reservations::what_was_abandoned_is_found_and_taken_over,
+        reservations::what_cannot_be_a_name_is_refused,
+        numbers::numbers_begin_at_one_and_are_one_holders,
+        numbers::many_at_once_leave_no_gap_and_no_double,
+        numbers::numbers_that_were_left_are_found,
         settings::settings_have_defaults_and_keep_what_is_set,
         settings::settings_belong_to_one_organization,
+        settings::customers_feedback_and_quotes_have_settings,
         settings::bad_settings_are_refused,
+        segments::segments_are_made_changed_and_removed,
+        segments::versions_say_what_changed_meanwhile,
+        segments::two_hundred_are_active_at_most,
+        segments::bad_segments_name_their_field,
+        surveys::surveys_are_made_changed_and_removed,
+        surveys::bad_questions_name_their_field,
+        audit::every_change_is_told,
+        audit::what_did_not_happen_is_not_told,
+        audit::entries_of_changes_at_once_follow_each_other,
+        audit::the_audit_is_read_in_pages,
+        audit::reads_are_told_even_when_the_database_is_closed_at_once,
+        audit::nobody_acts_in_an_organization_that_is_not_there,
         copies::a_copy_is_put_back_on_either_database,
         copies::a_broken_copy_changes_nothing,
         schema::opening_again_finds_everything,

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use control::{AuthError, Authenticator, Control, Scope};
+use control::{AuditFilter, AuthError, Authenticator, Control, Scope};
 
 use super::keys::key;
 use super::register;
@@ -84,4 +84,37 @@ pub(crate) async fn refuses_and_recovers(server: &Postgres) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(authenticator.authenticate(&account.token).await.is_ok());
+}
+
+/// Reads are noted while the database is away, and are in the audit when it is back.
+pub(crate) async fn keeps_reads(server: &Postgres) {
+    let control = Control::open(&server.database()).await.unwrap();
+    let organization = register(&control, "ada@example.com").await.organization.id;
+    server.stop();
+    let ids: Vec<String> = (0..1_500).map(|number| format!("c-{number}")).collect();
+    control
+        .note_read(&organization, "customer", &ids)
+        .await
+        .unwrap();
+    // Longer than the writer waits before it tries.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    server.start_again();
+    let started = Instant::now();
+    let reads = AuditFilter {
+        action: Some("read".into()),
+        ..AuditFilter::default()
+    };
+    loop {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the reads are not in the audit"
+        );
+        let found = control
+            .audit_after(&organization, &reads, None, 10_000)
+            .await;
+        if found.is_ok_and(|found| found.len() == ids.len()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

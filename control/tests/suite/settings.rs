@@ -1,4 +1,4 @@
-use control::{Authenticator, ControlError, Setting};
+use control::{Authenticator, ControlError, NameUniqueness, Setting};
 use schemas::{Currency, OrganizationId, Tier, default_tiers};
 
 use super::{Backend, register};
@@ -91,6 +91,46 @@ pub(crate) async fn settings_belong_to_one_organization(backend: Backend<'_>) {
     assert!(control.settings(&nowhere).await.is_err());
 }
 
+fn types(types: &[&str]) -> Setting {
+    Setting::ServiceTypes(types.iter().map(|text| (*text).to_owned()).collect())
+}
+
+pub(crate) async fn customers_feedback_and_quotes_have_settings(backend: Backend<'_>) {
+    let control = backend.open().await;
+    let id = register(&control, "ada@example.com").await.organization.id;
+    let settings = control.settings(&id).await.unwrap();
+    assert_eq!(settings.name_uniqueness, NameUniqueness::All);
+    assert_eq!(
+        (settings.service_types, settings.quote_prefix.as_str()),
+        (Vec::new(), "Q-")
+    );
+    for setting in [
+        Setting::NameUniqueness(NameUniqueness::Companies),
+        types(&[" Repair ", "Advice"]),
+        Setting::QuotePrefix("Angebot Nr. ".into()),
+    ] {
+        control.set_setting(&id, setting).await.unwrap();
+    }
+    let settings = control.settings(&id).await.unwrap();
+    assert_eq!(settings.name_uniqueness, NameUniqueness::Companies);
+    assert_eq!(settings.service_types, ["Repair", "Advice"]);
+    assert_eq!(settings.quote_prefix, "Angebot Nr. ");
+    let most: Vec<String> = (0..100).map(|number| format!("type {number}")).collect();
+    for setting in [
+        Setting::NameUniqueness(NameUniqueness::Off),
+        Setting::ServiceTypes(most.clone()),
+        Setting::QuotePrefix(String::new()),
+    ] {
+        control.set_setting(&id, setting).await.unwrap();
+    }
+    let settings = control.settings(&id).await.unwrap();
+    assert_eq!(settings.name_uniqueness, NameUniqueness::Off);
+    assert_eq!(
+        (settings.service_types, settings.quote_prefix.as_str()),
+        (most, "")
+    );
+}
+
 pub(crate) async fn bad_settings_are_refused(backend: Backend<'_>) {
     let control = backend.open().await;
     let id = register(&control, "ada@example.com").await.organization.id;
@@ -111,6 +151,13 @@ pub(crate) async fn bad_settings_are_refused(backend: Backend<'_>) {
         ),
         ("tiers", Setting::Tiers(vec![tier("Low", 0)])),
         ("tiers", Setting::Tiers(vec![tier(" low", 0)])),
+        ("service_types", types(&["x"; 101])),
+        ("service_types[1]", types(&["Repair", " "])),
+        ("service_types[1]", types(&["Repair", "a\0"])),
+        ("service_types[0]", types(&[&"x".repeat(61)])),
+        ("service_types[2]", types(&["Repair", "Advice", "REPAIR "])),
+        ("quote_prefix", Setting::QuotePrefix("x".repeat(17))),
+        ("quote_prefix", Setting::QuotePrefix("Q\n".into())),
     ] {
         match control.set_setting(&id, setting.clone()).await {
             Err(ControlError::Invalid(error)) => assert_eq!(error.field, field),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use control::{AuthError, MissingPermission, Permission, Principal};
+use control::{Actor, AuthError, Control, MissingPermission, Permission, Principal};
 use schemas::{Problem, ProblemKind};
 
 use crate::api::App;
+use crate::http::writing::Client;
 use crate::models::sight::Sight;
 
 /// Anyone with a working key or session.
@@ -109,9 +110,17 @@ pub(crate) struct StaffReader(pub(crate) Arc<Principal>);
 #[derive(Debug)]
 pub(crate) struct Administrator(pub(crate) Arc<Principal>);
 
+/// The control database on behalf of the caller: what is changed by it, the audit knows to be theirs. It says who, and not
+/// whether they may.
+#[derive(Debug)]
+pub(crate) struct Acting(pub(crate) Control);
+
 /// A caller who runs the installation.
 #[derive(Debug)]
 pub(crate) struct Operator(pub(crate) Arc<Principal>);
+
+/// Keys of the configuration have no id.
+const CONFIGURED: &str = "configuration";
 
 /// The token of a request: `Authorization: Bearer …`, or `X-Api-Key`. Never from the address, which is logged.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -154,6 +163,23 @@ impl FromRequestParts<Arc<App>> for Caller {
             principal,
             token: Token(token.to_owned()),
         })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Acting {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let Ok(Client(client)) = Client::from_request_parts(parts, app).await;
+        let name = match caller.principal.name() {
+            name if name.is_empty() => CONFIGURED.to_owned(),
+            name => name.into_owned(),
+        };
+        Ok(Self(app.api.control.on_behalf_of(Actor {
+            name,
+            origin: client.map(|address| address.to_string()),
+        })))
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn control_problem(error: ControlError) -> Problem {
         ControlError::Conflict { field } => {
             Problem::new(ProblemKind::Conflict, detail).field(field)
         }
+        ControlError::Stale { .. } => Problem::new(ProblemKind::Conflict, detail),
         ControlError::Credentials => Problem::new(ProblemKind::Unauthorized, detail),
         ControlError::Rule(_) => Problem::new(ProblemKind::Unprocessable, detail),
         ControlError::Forbidden(_) => Problem::new(ProblemKind::Forbidden, detail),

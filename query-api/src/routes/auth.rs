@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use control::{ControlError, LoggedIn, Organization, Register, Registered, Scopes};
+use control::{Actor, ControlError, LoggedIn, Organization, Register, Registered, Scopes};
 use schemas::{Control, Currency, Define, Problem, ProblemKind, SessionId, Timestamp, UserId};
 use serde::Serialize;
 use stream::NewRecord;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::api::App;
 use crate::http::body::Fields;
-use crate::http::caller::Caller;
+use crate::http::caller::{Acting, Caller, Client};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 use crate::http::writing::Client;
@@ -167,6 +167,7 @@ async fn define_currency(app: &App, organization: &Organization) -> Result<(), P
 )]
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
+    Client(client): Client,
     params: Params,
     mut body: Fields,
 ) -> Result<Response, Problem> {
@@ -189,7 +190,11 @@ pub(crate) async fn register(
         timezone: body.optional_text("timezone")?,
     };
     body.finish()?;
-    let control = &app.api.control;
+    // Who registers is known when it is done.
+    let control = app.api.control.on_behalf_of(Actor {
+        origin: client.map(|address| address.to_string()),
+        ..Actor::system()
+    });
     let registration = control.prepare_registration(request).await;
     let registration = registration.map_err(control_problem)?;
     define_currency(&app, registration.organization()).await?;
@@ -327,6 +332,7 @@ fn user(caller: &Caller) -> Result<&UserId, Problem> {
 pub(crate) async fn change_password(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Acting(control): Acting,
     Client(client): Client,
     params: Params,
     mut body: Fields,
@@ -344,7 +350,7 @@ pub(crate) async fn change_password(
         return Err(Problem::new(ProblemKind::TooManyRequests, detail).retry_after(seconds));
     }
     let session = caller.principal.session.as_ref();
-    let changed = app.api.control.change_password(id, current, new, session);
+    let changed = control.change_password(id, current, new, session);
     match changed.await {
         Ok(()) => {
             app.password_throttle.succeeded(name, client);
@@ -396,15 +402,15 @@ pub(crate) async fn sessions(
     responses((status = 204, description = "The session has ended"))
 )]
 pub(crate) async fn end_session(
-    State(app): State<Arc<App>>,
     caller: Caller,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
     // PostgreSQL refuses NUL in text, and no id has it.
     let id = SessionId::from_text(id.replace('\0', " "));
-    let ended = app.api.control.end_session(user(&caller)?, &id).await;
+    let ended = control.end_session(user(&caller)?, &id).await;
     ended.map_err(control_problem)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use control::{CreatedKey, KeyChange, KeyInfo, NewKey, Principal, Quota, Scope, Scopes};
+use control::{Control, CreatedKey, KeyChange, KeyInfo, NewKey, Principal, Quota, Scope, Scopes};
 use schemas::{KeyId, OrganizationId, Problem, ProblemKind, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::App;
 use crate::http::body::{Fields, refuse};
-use crate::http::caller::{Administrator, Operator};
+use crate::http::caller::{Acting, Administrator, Operator};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 
@@ -192,6 +192,7 @@ fn quota_change(app: &App, principal: &Principal, body: &mut Fields) -> Result<K
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     params: Params,
     mut body: Fields,
 ) -> Result<Response, Problem> {
@@ -220,11 +221,7 @@ pub(crate) async fn create(
             events_per_day: quota.events_per_day.flatten(),
         },
     };
-    let created = app
-        .api
-        .control
-        .create_key(&principal.organization, new)
-        .await;
+    let created = control.create_key(&principal.organization, new).await;
     let created = CreatedKeyJson::from(created.map_err(control_problem)?);
     Ok(unstored(StatusCode::CREATED, created))
 }
@@ -264,6 +261,7 @@ pub(crate) async fn list(
 pub(crate) async fn update(
     State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
     mut body: Fields,
@@ -274,7 +272,7 @@ pub(crate) async fn update(
         ..quota_change(&app, &principal, &mut body)?
     };
     body.finish()?;
-    changed(&app, Some(&principal.organization), id, change).await
+    changed(&control, Some(&principal.organization), id, change).await
 }
 
 /// Change the quota of any organization's key, also beyond the installation's default.
@@ -286,6 +284,7 @@ pub(crate) async fn update(
 pub(crate) async fn update_any(
     State(app): State<Arc<App>>,
     Operator(principal): Operator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
     mut body: Fields,
@@ -293,17 +292,17 @@ pub(crate) async fn update_any(
     params.finish()?;
     let change = quota_change(&app, &principal, &mut body)?;
     body.finish()?;
-    changed(&app, None, id, change).await
+    changed(&control, None, id, change).await
 }
 
 async fn changed(
-    app: &App,
+    control: &Control,
     organization: Option<&OrganizationId>,
     id: String,
     change: KeyChange,
 ) -> Result<Response, Problem> {
     let id = KeyId::from_text(id);
-    let key = app.api.control.update_key(organization, &id, change).await;
+    let key = control.update_key(organization, &id, change).await;
     let key = KeyJson::from(key.map_err(control_problem)?);
     Ok(unstored(StatusCode::OK, key))
 }
@@ -314,18 +313,14 @@ async fn changed(
     responses((status = 204, description = "Revoked"))
 )]
 pub(crate) async fn revoke(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
     let id = KeyId::from_text(id);
-    let revoked = app
-        .api
-        .control
-        .revoke_key(&principal.organization, &id)
-        .await;
+    let revoked = control.revoke_key(&principal.organization, &id).await;
     revoked.map_err(control_problem)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -336,18 +331,14 @@ pub(crate) async fn revoke(
     responses((status = 200, description = "The key with its new secret, shown this once", body = CreatedKeyJson))
 )]
 pub(crate) async fn rotate(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Response, Problem> {
     params.finish()?;
     let id = KeyId::from_text(id);
-    let rotated = app
-        .api
-        .control
-        .rotate_key(&principal.organization, &id)
-        .await;
+    let rotated = control.rotate_key(&principal.organization, &id).await;
     let rotated = CreatedKeyJson::from(rotated.map_err(control_problem)?);
     Ok(unstored(StatusCode::OK, rotated))
 }

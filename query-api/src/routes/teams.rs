@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::http::as_of::AsOf;
 use crate::http::body::Fields;
-use crate::http::caller::{Administrator, Caller, StaffReader};
+use crate::http::caller::{Acting, Administrator, Caller, StaffReader};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 
@@ -77,15 +77,14 @@ fn team_id(id: String) -> TeamId {
     responses((status = 201, description = "The team", body = TeamJson))
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     params: Params,
     mut body: Fields,
 ) -> Result<(StatusCode, Json<TeamJson>), Problem> {
     params.finish()?;
     let name = body.text("name")?;
     body.finish()?;
-    let control = &app.api.control;
     let team = control.create_team(&principal.organization, &name).await;
     let team = team.map_err(control_problem)?;
     Ok((StatusCode::CREATED, Json(team.into())))
@@ -153,8 +152,8 @@ pub(crate) async fn show(
     responses((status = 200, description = "The team as it is now", body = TeamJson))
 )]
 pub(crate) async fn update(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
     mut body: Fields,
@@ -162,7 +161,6 @@ pub(crate) async fn update(
     params.finish()?;
     let name = body.text("name")?;
     body.finish()?;
-    let control = &app.api.control;
     let team = control
         .rename_team(&principal.organization, &team_id(id), &name)
         .await;
@@ -175,13 +173,12 @@ pub(crate) async fn update(
     responses((status = 204, description = "Removed"))
 )]
 pub(crate) async fn delete(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let control = &app.api.control;
     let deleted = control
         .delete_team(&principal.organization, &team_id(id))
         .await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use control::{NewUser, Principal, Role, Session, User, UserChange};
+use control::{Control, NewUser, Principal, Role, Session, User, UserChange};
 use schemas::{Problem, ProblemKind, TeamId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::http::as_of::AsOf;
 use crate::http::body::{Fields, refuse};
-use crate::http::caller::{Administrator, StaffReader};
+use crate::http::caller::{Acting, Administrator, StaffReader};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 
@@ -177,8 +177,8 @@ fn user_id(id: String) -> UserId {
     responses((status = 201, description = "The user", body = UserJson))
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     params: Params,
     mut body: Fields,
 ) -> Result<(StatusCode, Json<UserJson>), Problem> {
@@ -191,7 +191,6 @@ pub(crate) async fn create(
         team: body.optional_text("team_id")?.map(TeamId::from_text),
     };
     body.finish()?;
-    let control = &app.api.control;
     let made = control
         .create_user(&principal.organization, by(&principal), new)
         .await;
@@ -247,7 +246,7 @@ pub(crate) async fn show(
     params: Params,
 ) -> Result<Json<UserDetail>, Problem> {
     params.finish()?;
-    let user = find(&app, &principal, id).await?;
+    let user = find(&app.api.control, &principal, id).await?;
     Ok(Json(UserDetail {
         as_of: app.cut().await?.as_of(),
         user: user.into(),
@@ -255,20 +254,19 @@ pub(crate) async fn show(
 }
 
 /// A user of the caller's organization.
-async fn find(app: &App, principal: &Principal, id: String) -> Result<User, Problem> {
+async fn find(control: &Control, principal: &Principal, id: String) -> Result<User, Problem> {
     let id = user_id(id);
-    let found = app.api.control.user_of(&principal.organization, &id).await;
+    let found = control.user_of(&principal.organization, &id).await;
     found.map_err(control_problem)
 }
 
 async fn change(
-    app: &App,
+    control: &Control,
     principal: &Principal,
     id: String,
     change: UserChange,
 ) -> Result<User, Problem> {
-    let user = find(app, principal, id).await?;
-    let control = &app.api.control;
+    let user = find(control, principal, id).await?;
     let changed = control
         .update_user(&principal.organization, by(principal), &user.id, change)
         .await;
@@ -284,8 +282,8 @@ async fn change(
     responses((status = 200, description = "The user as it is now", body = UserJson))
 )]
 pub(crate) async fn update(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
     mut body: Fields,
@@ -311,7 +309,7 @@ pub(crate) async fn update(
         let detail = "change your own password with POST /auth/password, and have another administrator change your address";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    let changed = change(&app, &principal, id, wanted).await?;
+    let changed = change(&control, &principal, id, wanted).await?;
     Ok(Json(changed.into()))
 }
 
@@ -321,8 +319,8 @@ pub(crate) async fn update(
     responses((status = 204, description = "Deactivated"))
 )]
 pub(crate) async fn deactivate(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
@@ -331,7 +329,7 @@ pub(crate) async fn deactivate(
         active: Some(false),
         ..UserChange::default()
     };
-    change(&app, &principal, id, wanted).await?;
+    change(&control, &principal, id, wanted).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -347,7 +345,7 @@ pub(crate) async fn sessions(
     params: Params,
 ) -> Result<Json<UserSessionList>, Problem> {
     params.finish()?;
-    let user = find(&app, &principal, id).await?;
+    let user = find(&app.api.control, &principal, id).await?;
     let sessions = app.api.control.sessions(&user.id).await;
     let sessions = sessions.map_err(control_problem)?;
     Ok(Json(UserSessionList {
@@ -366,13 +364,12 @@ pub(crate) async fn sessions(
     responses((status = 204, description = "They have ended"))
 )]
 pub(crate) async fn end_sessions(
-    State(app): State<Arc<App>>,
     Administrator(principal): Administrator,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let control = &app.api.control;
     let ended = control
         .end_sessions_of(&principal.organization, by(&principal), &user_id(id))
         .await;
