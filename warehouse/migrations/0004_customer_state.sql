@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS customer_state
     assigned_to String,
     user_id String,
     is_deleted Bool,
+    tags Array(String),
     state String CODEC(ZSTD),
     INDEX by_key customer_key TYPE bloom_filter GRANULARITY 1
 )

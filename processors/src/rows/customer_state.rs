@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt16Array, UInt64Array};
+use arrow::array::{BooleanArray, Int64Array, ListArray, RecordBatch, UInt16Array, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use schemas::{Currency, CustomerRef, Timestamp, customer_key};
 
@@ -42,6 +44,8 @@ pub struct StateRows {
     assignees: Texts,
     users: Texts,
     deleted: Vec<bool>,
+    tags: Texts,
+    tag_ends: Vec<i32>,
     states: Texts,
 }
 
@@ -92,6 +96,12 @@ impl StateRows {
         push_text(&mut self.companies, profile, "company_name");
         push_text(&mut self.assignees, profile, "assigned_to");
         push_text(&mut self.users, profile, "user_id");
+        let tags = profile.get("tags").map(serde_json::from_str::<Vec<String>>);
+        for tag in tags.into_iter().flatten().flatten() {
+            self.tags.push(&tag);
+        }
+        self.tag_ends
+            .push(i32::try_from(self.tags.ends.len()).unwrap_or(-1));
         match profile.get("customer_type") {
             // Two words of the sources for one thing.
             Some(r#""corporate""#) => self.types.push("business"),
@@ -103,6 +113,19 @@ impl StateRows {
     }
 
     pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        if self.tag_ends.contains(&-1) {
+            return Err(ArrowError::OffsetOverflowError(self.tags.ends.len()));
+        }
+        let ends = std::iter::once(0)
+            .chain(self.tag_ends)
+            .collect::<Vec<i32>>();
+        let tag = Arc::new(Field::new("item", DataType::Utf8, false));
+        let tags = ListArray::try_new(
+            tag,
+            OffsetBuffer::new(ends.into()),
+            self.tags.finish()?,
+            None,
+        )?;
         let counts = |values: Vec<u64>| Arc::new(UInt64Array::from(values));
         batch(vec![
             ("organization", self.organizations.finish()?, false),
@@ -139,6 +162,7 @@ impl StateRows {
                 Arc::new(BooleanArray::from(self.deleted)),
                 false,
             ),
+            ("tags", Arc::new(tags), false),
             ("state", self.states.finish()?, false),
         ])
     }

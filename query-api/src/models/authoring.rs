@@ -4,6 +4,8 @@
 //! fold refuses the change where one of them was edited meanwhile; then it is decided anew, unless the caller named the
 //! version it means.
 
+use std::time::Instant;
+
 use control::Principal;
 use schemas::event::Effects;
 use schemas::record::encode_event;
@@ -22,8 +24,6 @@ use crate::tables::rows::Rows;
 
 /// The refusal of a change that rests on what was edited meanwhile, as the fold names it.
 const STALE: &str = "stale";
-/// How often a change is decided anew before its author is told to come again.
-const MOST_TRIES: u32 = 8;
 
 /// Who writes, and one request's writing.
 pub(crate) struct Author<'a> {
@@ -35,6 +35,7 @@ pub(crate) struct Author<'a> {
     event_id: String,
     /// Attempts made and refused as stale.
     attempt: u32,
+    begun: Instant,
 }
 
 /// What became of a change.
@@ -77,6 +78,7 @@ impl<'a> Author<'a> {
             request,
             event_id,
             attempt: 0,
+            begun: Instant::now(),
         }
     }
 
@@ -184,7 +186,8 @@ impl<'a> Author<'a> {
                 self.attempt += 1;
                 match self.writing.is_conditional() {
                     true => Err(stale()),
-                    false if self.attempt >= MOST_TRIES => {
+                    // Of all who edit it one is first each time, so each has its turn.
+                    false if self.begun.elapsed() > self.app.api.limits.verdict_wait => {
                         let detail = "others edit it at the same time; try again";
                         Err(Problem::new(ProblemKind::Conflict, detail))
                     }

@@ -1,8 +1,10 @@
 //! A page of the customer list: filters and order over the newest versions, by key.
 //!
 //! Merging every customer to find some (`FINAL`) costs the more the more there are. Here the versions that fulfil the
-//! filters give candidates from a few narrow columns; only for those is the newest version looked at, and only a
-//! page of them is read whole.
+//! filters give candidates in order from a few narrow columns, some more than a page holds; only for those is the newest
+//! version looked at, by key, and only a page of them is read whole.
+
+use std::collections::{HashMap, HashSet};
 
 use schemas::{OrganizationId, Problem, ProblemKind, Timestamp};
 use warehouse::{Params, Warehouse, WarehouseError};
@@ -146,10 +148,42 @@ impl Filter {
 
     /// The profile has this tag.
     pub(crate) fn tag(&mut self, tag: &str) {
-        // The state keeps a field's JSON as text.
-        let tags =
-            "JSONExtract(JSONExtractString(state, 'profile', 'fields', 'tags'), 'Array(String)')";
-        self.add(&format!("has({tags}, {{tag:String}})"), "tag", tag);
+        self.add("has(tags, {tag:String})", "tag", tag);
+    }
+
+    /// A column contains the text, whatever its case.
+    pub(crate) fn contains(&mut self, column: &'static str, text: &str) {
+        let condition =
+            format!("positionCaseInsensitiveUTF8({column}, {{in_{column}:String}}) > 0");
+        self.add(&condition, &format!("in_{column}"), text);
+    }
+
+    /// A text of the profile that has no column of its own has this value, whatever its case.
+    pub(crate) fn profile_text(&mut self, field: &'static str, value: &str) {
+        // The state keeps a field's JSON as text, in quotation marks.
+        let text = format!("JSONExtractString(state, 'profile', 'fields', '{field}')");
+        let condition =
+            format!("lowerUTF8(JSONExtractString({text})) = lowerUTF8({{is_{field}:String}})");
+        self.add(&condition, &format!("is_{field}"), value);
+    }
+
+    /// The first address is in this state or province, whatever its case.
+    pub(crate) fn state(&mut self, state: &str) {
+        let addresses = "JSONExtractString(state, 'profile', 'fields', 'addresses')";
+        let condition = format!(
+            "lowerUTF8(JSONExtractString({addresses}, 1, 'state')) = lowerUTF8({{is_state:String}})"
+        );
+        self.add(&condition, "is_state", state);
+    }
+
+    /// There is an interaction of this kind or on this channel.
+    pub(crate) fn has_interaction(&mut self, field: &'static str, value: &str) {
+        let condition = format!(
+            "{CUSTOMER} IN (SELECT {CUSTOMER} FROM customer_records FINAL \
+             WHERE organization = {{organization:String}} AND record = 'interaction' AND NOT is_deleted \
+             AND JSONExtractString(fields, '{field}') = {{has_{field}:String}})"
+        );
+        self.add(&condition, &format!("has_{field}"), value);
     }
 
     /// A time is in a range; `from` is inside, `to` outside.
@@ -179,6 +213,9 @@ pub(crate) struct Place {
     pub(crate) customer: String,
 }
 
+/// Customers looked at in one step: so many times what is still wanted, for versions that are not the newest.
+const SLACK: usize = 3;
+
 /// The ids of a page with their sort values, at most `limit`.
 pub(crate) async fn page(
     warehouse: &dyn Warehouse,
@@ -188,64 +225,126 @@ pub(crate) async fn page(
     after: Option<&Place>,
     limit: usize,
 ) -> Result<Vec<(String, String)>, WarehouseError> {
-    let Sort { key, descending } = sort;
     let Filter {
         mut conditions,
-        mut params,
+        params,
     } = filter;
-    params = params.with("organization", organization.as_str());
-    let candidates = match conditions.is_empty() {
-        true => String::new(),
-        false => format!(
-            " AND {CUSTOMER} IN (SELECT {CUSTOMER} FROM customer_state \
-             WHERE organization = {{organization:String}} AND {})",
-            conditions.join(" AND ")
-        ),
+    conditions.push("NOT is_deleted".to_owned());
+    let listing = Listing {
+        warehouse,
+        conditions: conditions.join(" AND "),
+        params: params.with("organization", organization.as_str()),
+        sort,
     };
-    let (direction, beyond) = match descending {
-        true => ("DESC", "<"),
-        false => ("ASC", ">"),
-    };
-    let mut start = String::new();
-    if let Some(place) = after {
-        params = params.with("after_id", place.customer.as_str());
-        if key.expression == CUSTOMER {
-            // In order of the table: earlier ones are not even read.
-            start = format!(" AND {CUSTOMER} {beyond} {{after_id:String}}");
-        } else {
-            let (expression, kind) = (key.expression, key.kind);
-            conditions.push(format!(
-                "({expression}, {CUSTOMER}) {beyond} ({{after_key:{kind}}}, {{after_id:String}})"
-            ));
-            params = params.with("after_key", place.key.as_str());
+    let mut page = Vec::new();
+    let mut seen = HashSet::new();
+    let mut after = after.cloned();
+    while page.len() < limit {
+        let wanted = (limit - page.len()).saturating_mul(SLACK) + 10;
+        let candidates = listing.candidates(after.as_ref(), wanted).await?;
+        let newest = listing.newest(&candidates).await?;
+        let whole = candidates.len() < wanted;
+        after = candidates.last().cloned();
+        for candidate in candidates {
+            let is_newest = newest.get(&candidate.customer) == Some(&candidate.key);
+            if is_newest && seen.insert(candidate.customer.clone()) {
+                page.push((candidate.customer, candidate.key));
+            }
+        }
+        if whole {
+            break;
         }
     }
-    conditions.push("NOT is_deleted".to_owned());
-    let newest = conditions.join(" AND ");
-    let columns = inner_columns(&newest, key.expression);
-    let sql = format!(
-        "SELECT {CUSTOMER} AS c_customer, toString({expression}) AS c_key FROM (\
-           SELECT {columns} FROM customer_state WHERE organization = {{organization:String}}{start}{candidates} \
-           ORDER BY {CUSTOMER} {inner}, version DESC LIMIT 1 BY {CUSTOMER}\
-         ) WHERE {newest} ORDER BY {expression} {direction}, {CUSTOMER} {direction} LIMIT {limit}",
-        expression = key.expression,
-        inner = if key.expression == CUSTOMER {
-            direction
-        } else {
-            "ASC"
-        },
-    );
-    let mut page = Vec::new();
-    for batch in warehouse.query(&sql, &params).await? {
-        let rows = Rows::new(&batch);
-        page.extend(
-            rows.texts("c_customer")?
-                .into_iter()
-                .zip(rows.texts("c_key")?),
-        );
-    }
+    page.truncate(limit);
     Ok(page)
 }
+
+/// One question for a list.
+struct Listing<'a> {
+    warehouse: &'a dyn Warehouse,
+    conditions: String,
+    params: Params,
+    sort: Sort,
+}
+
+impl Listing<'_> {
+    /// Versions that fulfil the conditions, in order, whether they are the newest of their customer or not. The newest
+    /// one of every customer of the list is among them, in its place.
+    async fn candidates(
+        &self,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Place>, WarehouseError> {
+        let Sort { key, descending } = self.sort;
+        let (expression, kind) = (key.expression, key.kind);
+        let (direction, beyond) = match descending {
+            true => ("DESC", "<"),
+            false => ("ASC", ">"),
+        };
+        let mut params = self.params.clone();
+        let mut start = String::new();
+        if let Some(place) = after {
+            params = params.with("after_id", place.customer.as_str());
+            if expression == CUSTOMER {
+                // In order of the table: earlier ones are not even read.
+                start = format!(" AND {CUSTOMER} {beyond} {{after_id:String}}");
+            } else {
+                start = format!(
+                    " AND ({expression}, {CUSTOMER}) {beyond} ({{after_key:{kind}}}, {{after_id:String}})"
+                );
+                params = params.with("after_key", place.key.as_str());
+            }
+        }
+        let sql = format!(
+            "SELECT {CUSTOMER} AS c_customer, toString({expression}) AS c_key FROM customer_state \
+             WHERE organization = {{organization:String}} AND {}{start} \
+             ORDER BY {expression} {direction}, {CUSTOMER} {direction} LIMIT {limit}",
+            self.conditions,
+        );
+        let mut found = Vec::new();
+        for batch in self.warehouse.query(&sql, &params).await? {
+            let rows = Rows::new(&batch);
+            let (customers, keys) = (rows.texts("c_customer")?, rows.texts("c_key")?);
+            let places = customers.into_iter().zip(keys);
+            found.extend(places.map(|(customer, key)| Place { key, customer }));
+        }
+        Ok(found)
+    }
+
+    /// The sort value of the newest version of each of these customers, where that one fulfils the conditions.
+    async fn newest(
+        &self,
+        candidates: &[Place],
+    ) -> Result<HashMap<String, String>, WarehouseError> {
+        let mut ids: Vec<String> = candidates
+            .iter()
+            .map(|place| place.customer.clone())
+            .collect();
+        ids.dedup();
+        let expression = self.sort.key.expression;
+        let columns = inner_columns(&self.conditions, expression);
+        let sql = format!(
+            "SELECT {CUSTOMER} AS c_customer, toString({expression}) AS c_key FROM (\
+               SELECT {columns} FROM customer_state WHERE organization = {{organization:String}} \
+               AND {CUSTOMER} IN {{page_ids:Array(String)}} ORDER BY {CUSTOMER}, version DESC LIMIT 1 BY {CUSTOMER}\
+             ) WHERE {}",
+            self.conditions,
+        );
+        let mut found = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(MOST_IDS) {
+            let params = self.params.clone().with("page_ids", ids.to_vec());
+            for batch in self.warehouse.query(&sql, &params).await? {
+                let rows = Rows::new(&batch);
+                let keys = rows.texts("c_key")?;
+                found.extend(rows.texts("c_customer")?.into_iter().zip(keys));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Ids in one statement: servers refuse parameters of more than 128 KiB, and an id has 256 characters at most.
+const MOST_IDS: usize = 100;
 
 /// The columns that the conditions and the order need of the newest version.
 fn inner_columns(conditions: &str, order: &str) -> String {
@@ -269,6 +368,7 @@ fn inner_columns(conditions: &str, order: &str) -> String {
         "assigned_to",
         "user_id",
         "is_deleted",
+        "tags",
         "state",
     ];
     let mut columns = vec![CUSTOMER, "version"];
@@ -299,10 +399,11 @@ mod tests {
         let mut filter = Filter::default();
         filter.equals("status", "active");
         filter.search("a");
+        filter.state("x");
         let columns = inner_columns(&filter.conditions.join(" AND "), "revenue");
         assert_eq!(
             columns,
-            "customer, version, name, email, phone, company_name, status, revenue"
+            "customer, version, name, email, phone, company_name, status, revenue, state"
         );
     }
 

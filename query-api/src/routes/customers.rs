@@ -42,6 +42,18 @@ pub(crate) struct CustomerList {
         ("q" = Option<String>, Query, description = "name, e-mail, phone, company or id contains this, whatever the case"),
         ("customer_type" = Option<String>, Query, description = "individual, business or enterprise"),
         ("status" = Option<String>, Query, description = "prospect, lead, active or inactive"),
+        ("name" = Option<String>, Query, description = "the name contains this, whatever the case"),
+        ("email" = Option<String>, Query, description = "the e-mail address contains this, whatever the case"),
+        ("phone" = Option<String>, Query, description = "the telephone number contains this"),
+        ("company_name" = Option<String>, Query, description = "the company's name contains this, whatever the case"),
+        ("region" = Option<String>, Query, description = "the region, whatever the case"),
+        ("language" = Option<String>, Query, description = "the language, a BCP 47 tag, whatever the case"),
+        ("nationality" = Option<String>, Query, description = "the nationality, whatever the case"),
+        ("industry" = Option<String>, Query, description = "the industry, whatever the case"),
+        ("source" = Option<String>, Query, description = "how the customer found the organization, whatever the case"),
+        ("interaction_type" = Option<String>, Query, description = "has an interaction of this kind, such as call"),
+        ("interaction_channel" = Option<String>, Query, description = "has an interaction on this channel, such as phone"),
+        ("state" = Option<String>, Query, description = "of the first address"),
         ("country" = Option<String>, Query, description = "of the first address"),
         ("city" = Option<String>, Query, description = "of the first address"),
         ("tier" = Option<String>, Query, description = "loyalty tier"),
@@ -124,6 +136,27 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
     for column in ["status", "tier", "assigned_to"] {
         if let Some(value) = params.text(column) {
             filter.equals(column, &value);
+        }
+    }
+    for column in ["name", "email", "phone", "company_name"] {
+        if let Some(text) = params.text(column) {
+            filter.contains(column, &text);
+        }
+    }
+    for field in ["region", "language", "nationality", "industry", "source"] {
+        if let Some(value) = params.text(field) {
+            filter.profile_text(field, &value);
+        }
+    }
+    if let Some(state) = params.text("state") {
+        filter.state(&state);
+    }
+    for (name, field) in [
+        ("interaction_type", "kind"),
+        ("interaction_channel", "channel"),
+    ] {
+        if let Some(value) = params.text(name) {
+            filter.has_interaction(field, &value);
         }
     }
     for column in ["country", "city"] {

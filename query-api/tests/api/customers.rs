@@ -22,11 +22,12 @@ struct State<'a> {
 impl Installation {
     async fn state(&self, organization: &OrganizationId, row: State<'_>) {
         let sql = "INSERT INTO customer_state (organization, customer, version, customer_key, name, email, status, country, \
-                   tier, points, orders, revenue, currency, first_seen, last_seen, created_at, updated_at, state) \
+                   tier, points, orders, revenue, currency, first_seen, last_seen, created_at, updated_at, tags, state) \
                    SELECT {organization:String}, {customer:String}, {version:UInt64}, {key:String}, {name:String}, \
                    {email:String}, {status:String}, {country:String}, 'bronze', 5, 2, {revenue:Decimal(38, 6)}, \
                    {currency:String}, fromUnixTimestamp64Micro(1000000), fromUnixTimestamp64Micro(2000000), \
-                   fromUnixTimestamp64Micro({created:Int64}), fromUnixTimestamp64Micro(2000000), {state:String}";
+                   fromUnixTimestamp64Micro({created:Int64}), fromUnixTimestamp64Micro(2000000), \
+                   JSONExtract(JSONExtractString({state:String}, 'profile', 'fields', 'tags'), 'Array(String)'), {state:String}";
         let params = Params::new()
             .with("organization", organization.as_str())
             .with("customer", row.customer)
