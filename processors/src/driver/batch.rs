@@ -14,7 +14,11 @@ const LOOKS: usize = 4;
 
 /// Cuts a batch so that no part of it looks at more than a few whole buckets.
 pub(super) fn cut(batch: Batch) -> Vec<Batch> {
-    let all: usize = batch.values().flatten().filter(|record| looks(record)).count();
+    let all: usize = batch
+        .values()
+        .flatten()
+        .filter(|record| looks(record))
+        .count();
     if all <= LOOKS {
         return Some(batch)
             .filter(|batch| !batch.is_empty())
@@ -30,8 +34,7 @@ pub(super) fn cut(batch: Batch) -> Vec<Batch> {
         let (mut part, mut taken) = (Batch::new(), 0);
         for (partition, records) in &mut left {
             let mut cut = Vec::new();
-            while let Some(record) =
-                records.pop_front_if(|record| taken < LOOKS || !looks(record))
+            while let Some(record) = records.pop_front_if(|record| taken < LOOKS || !looks(record))
             {
                 taken += usize::from(looks(&record));
                 cut.push(record);

@@ -169,7 +169,7 @@ impl Engine {
         }
         let mut changed = fold::tick(&mut slot.state, now);
         if changed {
-            let (due, customer) = (slot.state.due(), &slot.customer);
+            let (due, customer) = (fold::next_due(&slot.state), &slot.customer);
             self.timers.set(key, due, || customer.clone());
         }
         let look = Look {
@@ -333,7 +333,7 @@ impl Engine {
         let mut applied = outcome.unwrap_or_else(|panic| Err(internal(panic.as_ref())))?;
         state.version = version;
 
-        let due = state.due();
+        let due = fold::next_due(&state);
         let rules = self.definitions.segments(&event.organization);
         let asked = rules.map(|_| match &slot {
             Some(slot) => fold::segments::changed(event, &slot.state, &state),
@@ -345,7 +345,7 @@ impl Engine {
         };
         match slot {
             Some(slot) => {
-                let due_before = slot.state.due();
+                let due_before = fold::next_due(&slot.state);
                 // Weighing a profile walks its texts; most events change none.
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()

@@ -10,7 +10,7 @@ mod windows;
 use schemas::{Position, Timestamp};
 
 use crate::claims::Claims;
-use crate::fold::{Definitions, Fold, UnknownFold};
+use crate::fold::{Definitions, Fold, UnknownFold, next_due};
 use crate::rules::Rules;
 
 use customers::Customers;
@@ -193,7 +193,7 @@ impl Engine {
     pub fn load_state(&mut self, stored: StoredState) {
         let key = stored.key();
         self.timers
-            .set(key, stored.state.due(), || stored.customer.clone());
+            .set(key, next_due(&stored.state), || stored.customer.clone());
         let room = self.customers.weight() < self.setup.state_bytes;
         self.customers.load(key, stored, room);
     }

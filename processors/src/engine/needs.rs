@@ -7,7 +7,7 @@ use super::Engine;
 use super::customers::{Slot, StoredBucket, StoredState};
 use super::windows::Windows;
 use crate::claims::Claim;
-use crate::fold::DayKey;
+use crate::fold::{DayKey, next_due};
 use crate::prepare::{Content, CustomerKey, Prepared};
 
 /// What to look up.
@@ -166,7 +166,7 @@ impl Engine {
             }
             ahead |= stored.state.version >= next;
             self.timers
-                .set(key, stored.state.due(), || stored.customer.clone());
+                .set(key, next_due(&stored.state), || stored.customer.clone());
             self.customers
                 .insert(key, Slot::new(stored.customer, stored.state));
         }

@@ -8,7 +8,7 @@ use schemas::{OrganizationId, Position, Timestamp};
 use super::Engine;
 use super::fold::Touched;
 use crate::fold::segments::{Rules, evaluate};
-use crate::fold::{Cause, SegmentChange};
+use crate::fold::{Cause, SegmentChange, next_due};
 use crate::prepare::CustomerKey;
 use crate::rows::Output;
 
@@ -52,7 +52,7 @@ impl Engine {
                 || first_day(rules.days(), look.now).is_none_or(|day| !slot.lacks_from(day))
         );
         let currency = self.definitions.currency(organization);
-        let (weight, due) = (slot.state.segments.weight(), slot.state.due());
+        let (weight, due) = (slot.state.segments.weight(), next_due(&slot.state));
         let changes = {
             let (state, days) = slot.parts();
             let before = state.segments.clone();
@@ -65,12 +65,12 @@ impl Engine {
                 Vec::new()
             })
         };
-        let changed = !changes.is_empty() || slot.state.due() != due;
+        let changed = !changes.is_empty() || next_due(&slot.state) != due;
         self.note(key, look, &changes, out);
         let Some(slot) = self.customers.get_mut(key) else {
             return false;
         };
-        let (after, due_after) = (slot.state.segments.weight(), slot.state.due());
+        let (after, due_after) = (slot.state.segments.weight(), next_due(&slot.state));
         if due_after != due {
             let customer = &slot.customer;
             self.timers.set(key, due_after, || customer.clone());
@@ -81,13 +81,7 @@ impl Engine {
         changed
     }
 
-    fn note(
-        &self,
-        key: CustomerKey,
-        look: Look<'_>,
-        changes: &[SegmentChange],
-        out: &mut Output,
-    ) {
+    fn note(&self, key: CustomerKey, look: Look<'_>, changes: &[SegmentChange], out: &mut Output) {
         if let Some(slot) = self.customers.get(key).filter(|_| !changes.is_empty()) {
             let (position, customer) = (look.position, &slot.customer);
             out.segment_events

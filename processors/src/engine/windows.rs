@@ -3,10 +3,10 @@
 use hashbrown::{HashMap, HashSet};
 use schemas::{Control, CustomerRef, Define, OrganizationId, Record, Timestamp};
 
+use super::Engine;
 use super::customers::StoredBucket;
 use super::needs::{Home, Needs, Recount};
 use super::segments::first_day;
-use super::Engine;
 use crate::fold::segments::Rules;
 use crate::prepare::{Content, CustomerKey, Prepared};
 
@@ -98,10 +98,7 @@ impl<'a> Windows<'a> {
             None => customers.must_look_up(key),
         };
         if lacks {
-            let entry = self
-                .needed
-                .entry(key)
-                .or_insert_with(|| (customer(), from));
+            let entry = self.needed.entry(key).or_insert_with(|| (customer(), from));
             entry.1 = entry.1.min(from);
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use schemas::definition::FOLD_VERSION;
 use super::segments::Rules;
+use schemas::definition::FOLD_VERSION;
 use schemas::{Currency, Define, OrganizationId, Tier, default_tiers};
 
 /// The log asks for a fold this program does not have.

@@ -20,7 +20,7 @@ pub use days::{DayDelta, DayKey, DayTotals};
 pub use definitions::{Definitions, UnknownFold};
 pub use segments::{Cause, SegmentChange};
 pub use state::{Loyalty, Money, Profile, State, Status, StatusReason};
-pub use tick::tick;
+pub use tick::{next_due, tick};
 
 use compact_str::CompactString;
 use schemas::{Body, Event, Timestamp};

@@ -65,7 +65,7 @@ pub struct State {
     pub interactions: u64,
     /// Points and tier.
     pub loyalty: Loyalty,
-    /// When the follow-up that the profile names is due.
+    /// When the follow-up that the profile names is due. See [`next_due`](super::next_due) for all timers.
     #[serde(
         with = "micros::optional",
         default,
@@ -271,14 +271,6 @@ impl State {
             is_deleted: false,
             segments: Memberships::default(),
         }
-    }
-
-    /// When the earliest of the customer's timers is due.
-    pub fn due(&self) -> Option<Timestamp> {
-        [self.next_due, self.segments.due()]
-            .into_iter()
-            .flatten()
-            .min()
     }
 
     /// Whether nothing is known of the customer.

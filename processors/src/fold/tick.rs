@@ -4,6 +4,14 @@ use schemas::Timestamp;
 
 use super::State;
 
+/// When the earliest timer of a customer is due.
+pub fn next_due(state: &State) -> Option<Timestamp> {
+    [state.next_due, state.segments.due()]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
 /// Fires the customer's timer if it is due at `now`. Returns whether anything changed.
 pub fn tick(state: &mut State, now: Timestamp) -> bool {
     match state.next_due {

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use schemas::{Currency, CustomerRef, Timestamp, customer_key};
 
 use super::{Texts, batch, decimals, times, times_or_null};
-use crate::fold::{Profile, State};
+use crate::fold::{Profile, State, next_due};
 
 /// Builds rows of `customer_state`.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl StateRows {
             .push(state.last_order.map(Timestamp::micros));
         // Events keep to the times a table keeps, what a profile names need not.
         self.next_due
-            .push(state.due().map(|due| due.kept().micros()));
+            .push(next_due(state).map(|due| due.kept().micros()));
         self.created_at.push(state.created_at.micros());
         self.updated_at.push(state.updated_at.micros());
         self.activities.push(state.activities);

@@ -252,7 +252,7 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                     Control::Tick { at } => {
                         segments.tick(at);
                         for (customer, state) in &mut states {
-                            let due = state.due().is_some_and(|due| due <= at);
+                            let due = fold::next_due(state).is_some_and(|due| due <= at);
                             let mut changed = fold::tick(state, at);
                             let mut look = segments.look(&definitions, &days, customer, "tick");
                             changed |= due && look.at_tick(at, state, offset, &mut expected);
@@ -295,7 +295,9 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
         expected.ids.insert(claim, offset);
         let customer = format!("{}/{}", event.organization, event.customer_id);
         let before = states.get(&customer).cloned();
-        let mut state = before.clone().unwrap_or_else(|| State::new(event.occurred_at, event.received_at));
+        let mut state = before
+            .clone()
+            .unwrap_or_else(|| State::new(event.occurred_at, event.received_at));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             ruled(&definitions, &mut state, &event)
         }));
@@ -317,9 +319,7 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                     expected.edits.insert((offset, ordinal), text);
                 }
                 if let Some(delta) = applied.day {
-                    let bucket = days
-                        .entry((customer.clone(), delta.key))
-                        .or_default();
+                    let bucket = days.entry((customer.clone(), delta.key)).or_default();
                     bucket.count(record.position.version(), &delta.add);
                 }
                 segments

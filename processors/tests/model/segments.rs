@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use processors::fold::segments::{Memberships, Rules, changed, evaluate};
-use processors::fold::{Cause, DayKey, DayTotals, Definitions, State};
+use processors::fold::{Cause, DayKey, DayTotals, Definitions, State, next_due};
 use schemas::criteria::Aspects;
 use schemas::{Control, Define, Event, OrganizationId, Timestamp, bucket};
 
@@ -58,10 +58,7 @@ pub(crate) fn evaluate_bucket(
 /// Staff decide of a segment.
 pub(crate) fn assign(random: &mut Random) -> String {
     let member = ["null", "true", "false"][random.below(3)];
-    format!(
-        r#"{{"segment":"s{}","member":{member}}}"#,
-        random.below(4)
-    )
+    format!(r#"{{"segment":"s{}","member":{member}}}"#, random.below(4))
 }
 
 /// Whether a customer, by organization and id, lives in a bucket.
@@ -198,7 +195,7 @@ impl Look<'_> {
             return false;
         };
         let now = self.tick.map_or(at, |tick| tick.max(at));
-        let due = state.due();
+        let due = next_due(state);
         let changes = evaluate(rules, state, &self.days, self.currency, asked, now);
         for (ordinal, change) in (0..).zip(&changes) {
             let word = if change.entered { "entered" } else { "left" };
@@ -216,7 +213,14 @@ impl Look<'_> {
         if self.is_settled {
             let mut afresh = state.clone();
             afresh.segments = plain(&state.segments);
-            evaluate(rules, &mut afresh, &self.days, self.currency, Aspects::ALL, now);
+            evaluate(
+                rules,
+                &mut afresh,
+                &self.days,
+                self.currency,
+                Aspects::ALL,
+                now,
+            );
             let ids = |memberships: &Memberships| -> Vec<String> {
                 memberships.iter().map(|(id, _)| id.to_string()).collect()
             };
@@ -227,7 +231,7 @@ impl Look<'_> {
                 self.customer
             );
         }
-        !changes.is_empty() || state.due() != due
+        !changes.is_empty() || next_due(state) != due
     }
 }
 

@@ -328,9 +328,10 @@ impl Store for SimStore {
         Turns::some(&self.world).await;
         let days = self.world.lock().disk.days();
         let windows = days.into_values().filter(|stored| {
-            let of_customer = needs.windows.iter().any(|(_, customer, from)| {
-                stored.customer == *customer && stored.key.day >= *from
-            });
+            let of_customer = needs
+                .windows
+                .iter()
+                .any(|(_, customer, from)| stored.customer == *customer && stored.key.day >= *from);
             of_customer
                 || needs.homes.iter().any(|home| {
                     lives_in(&stored.customer, home)

@@ -196,12 +196,7 @@ struct Pass<'a, D> {
 }
 
 impl<D: Days> Pass<'_, D> {
-    fn ask(
-        &self,
-        rules: &Rules,
-        memberships: &mut Memberships,
-        changes: &mut Vec<SegmentChange>,
-    ) {
+    fn ask(&self, rules: &Rules, memberships: &mut Memberships, changes: &mut Vec<SegmentChange>) {
         let Self { asked, now, .. } = *self;
         let all = asked == Aspects::ALL;
         let overdue = memberships.due.is_some_and(|due| due <= now);

@@ -98,9 +98,7 @@ impl Rules {
                 Rule {
                     id: id.clone(),
                     version: defined.version,
-                    aspects: criteria
-                        .as_ref()
-                        .map_or(Aspects::NONE, Criteria::aspects),
+                    aspects: criteria.as_ref().map_or(Aspects::NONE, Criteria::aspects),
                     refers: refers(defined)
                         .iter()
                         .filter_map(place)
