@@ -13,7 +13,7 @@ use crate::metrics;
 use crate::openapi;
 use crate::routes::{
     access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, sql, system, teams, users,
+    rejections, replay, reports, segment_members, segments, sql, system, teams, users,
 };
 
 type State = std::sync::Arc<App>;
@@ -60,6 +60,19 @@ fn table() -> Vec<Route> {
         ),
         routes!(customers::summary),
         routes!(recommendations::show),
+        routes!(segments::create, segments::list),
+        routes!(segment_members::preview),
+        routes!(segment_members::recalculate),
+        routes!(segment_members::assign),
+        routes!(
+            segments::show,
+            segments::replace,
+            segments::update,
+            segments::delete
+        ),
+        routes!(segment_members::list),
+        routes!(segment_members::events),
+        routes!(segment_members::of_customer),
         routes!(reports::list),
         routes!(reports::sales),
         routes!(sql::query),

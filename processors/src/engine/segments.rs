@@ -53,19 +53,17 @@ impl Engine {
         );
         let currency = self.definitions.currency(organization);
         let (weight, due) = (slot.state.segments.weight(), next_due(&slot.state));
-        let changes = {
-            let (state, days) = slot.parts();
-            let before = state.segments.clone();
-            let looked = catch_unwind(AssertUnwindSafe(|| {
-                evaluate(rules, state, &days, currency, look.asked, look.now)
-            }));
-            looked.unwrap_or_else(|_| {
-                tracing::error!(position = %look.position, "segments could not be evaluated; report it; the customer stays where it was");
-                state.segments = before;
-                Vec::new()
-            })
-        };
-        let changed = !changes.is_empty() || next_due(&slot.state) != due;
+        let (state, days) = slot.parts();
+        let before = state.segments.clone();
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            evaluate(rules, state, &days, currency, look.asked, look.now)
+        }));
+        let changes = looked.unwrap_or_else(|_| {
+            tracing::error!(position = %look.position, "segments could not be evaluated; report it; the customer stays where it was");
+            state.segments = before.clone();
+            Vec::new()
+        });
+        let changed = state.segments != before;
         self.note(key, look, &changes, out);
         let Some(slot) = self.customers.get_mut(key) else {
             return false;

@@ -98,6 +98,28 @@ pub(crate) struct Details {
     pub(crate) last_order_id: Option<String>,
     #[serde(default)]
     pub(crate) edits: Edits,
+    #[serde(default)]
+    pub(crate) segments: Memberships,
+}
+
+/// The segments of a customer.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Memberships {
+    /// Those it is in, by id.
+    #[serde(rename = "in", default)]
+    pub(crate) members: std::collections::BTreeMap<String, Member>,
+    /// What staff have decided, by id.
+    #[serde(default)]
+    pub(crate) held: std::collections::BTreeMap<String, bool>,
+}
+
+/// Since when, in microseconds since 1970, and by which version of the segment.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Member {
+    #[serde(rename = "v")]
+    pub(crate) version: u64,
+    #[serde(rename = "s")]
+    pub(crate) since: i64,
 }
 
 /// Fields and attributes, each as the JSON it was stated in.

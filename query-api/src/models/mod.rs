@@ -9,4 +9,5 @@ pub(crate) mod names;
 pub(crate) mod recommenders;
 pub(crate) mod records;
 pub(crate) mod rejections;
+pub(crate) mod segments;
 pub(crate) mod sight;

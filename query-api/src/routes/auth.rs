@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::api::App;
 use crate::http::body::Fields;
-use crate::http::caller::{Acting, Caller, Client};
+use crate::http::caller::{Acting, Caller};
 use crate::http::params::Params;
 use crate::http::problem::control_problem;
 use crate::http::writing::Client;

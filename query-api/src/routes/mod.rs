@@ -12,6 +12,8 @@ pub(crate) mod recommendations;
 pub(crate) mod rejections;
 pub(crate) mod replay;
 pub(crate) mod reports;
+pub(crate) mod segment_members;
+pub(crate) mod segments;
 pub(crate) mod sql;
 pub(crate) mod system;
 pub(crate) mod teams;
