@@ -4,6 +4,7 @@
 
 mod contacts;
 mod customers;
+mod segments;
 
 use serde_json::json;
 use tests::{Account, Caller, TestApp};
