@@ -9,8 +9,9 @@ use stream::LogRecord;
 /// Records by partition, in order.
 pub(super) type Batch = BTreeMap<u32, Vec<LogRecord>>;
 
-/// Looks at a whole bucket in one cycle, at most: all of its customers are in memory then.
-const LOOKS: usize = 4;
+/// Looks at a whole bucket in one cycle, at most: all of its customers are in memory then. Fewer would hold up what comes
+/// behind them, for a cycle takes its time however little is in it.
+const LOOKS: usize = 16;
 
 /// Cuts a batch so that no part of it looks at more than a few whole buckets.
 pub(super) fn cut(batch: Batch) -> Vec<Batch> {
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn looks_are_spread_over_cycles_in_order() {
         let records = |partition| -> Vec<LogRecord> {
-            (0..10)
+            (0..40)
                 .map(|offset| record(partition, offset, offset % 2 == 1))
                 .collect()
         };
@@ -102,7 +103,7 @@ mod tests {
                 offsets.push(record.position.offset);
             }
         }
-        let all: Vec<u64> = (0..10).collect();
+        let all: Vec<u64> = (0..40).collect();
         assert_eq!(seen, BTreeMap::from([(0, all.clone()), (1, all)]));
         assert!(parts.len() >= 3);
         assert_eq!(cut(Batch::from([(0, vec![record(0, 0, false)])])).len(), 1);

@@ -56,11 +56,11 @@ impl WarehouseStore {
     /// The latest states of everybody in the buckets asked for.
     pub(super) async fn find_homes(&self, needs: &Needs) -> Result<Vec<StoredState>, StoreError> {
         let sql = "SELECT bucket, organization, customer, state FROM customer_state@ \
-            WHERE organization = {organization:String} AND bucket = {bucket:UInt16} \
+            WHERE organization = {organization:String} AND bucket IN {buckets:Array(UInt64)} \
             ORDER BY version DESC LIMIT 1 BY customer";
         let mut found = Vec::new();
-        for home in &needs.homes {
-            for batch in self.query(sql, &of(home)).await? {
+        for (organization, homes) in by_organization(&needs.homes) {
+            for batch in self.query(sql, &of(organization, &homes)).await? {
                 found.extend(read_states(&batch)?.into_iter().map(|(_, state)| state));
             }
         }
@@ -75,12 +75,15 @@ impl WarehouseStore {
         let mut found = Vec::new();
         let of_homes = format!(
             "SELECT {DAY} FROM customer_days@ WHERE organization = {{organization:String}} \
-             AND bucket = {{bucket:UInt16}} AND toInt32(day) >= {{from:Int32}} {NEWEST}"
+             AND bucket IN {{buckets:Array(UInt64)}} AND toInt32(day) >= {{from:Int32}} {NEWEST}"
         );
-        for home in &needs.homes {
-            let Some(from) = home.from else { continue };
-            for batch in self.query(&of_homes, &of(home).with("from", from)).await? {
-                found.extend(read_days(&home.organization, &batch)?);
+        for (organization, homes) in by_organization(&needs.homes) {
+            let Some(from) = homes.iter().filter_map(|home| home.from).min() else {
+                continue;
+            };
+            let params = of(organization, &homes).with("from", from);
+            for batch in self.query(&of_homes, &params).await? {
+                found.extend(read_days(organization, &batch)?);
             }
         }
         let of_customers = format!(
@@ -141,8 +144,17 @@ impl WarehouseStore {
     }
 }
 
-fn of(home: &Home) -> Params {
+fn by_organization(homes: &[Home]) -> BTreeMap<&OrganizationId, Vec<&Home>> {
+    let mut found: BTreeMap<&OrganizationId, Vec<&Home>> = BTreeMap::new();
+    for home in homes {
+        found.entry(&home.organization).or_default().push(home);
+    }
+    found
+}
+
+fn of(organization: &OrganizationId, homes: &[&Home]) -> Params {
+    let buckets: Vec<u64> = homes.iter().map(|home| u64::from(home.bucket)).collect();
     Params::new()
-        .with("organization", home.organization.as_str())
-        .with("bucket", home.bucket)
+        .with("organization", organization.as_str())
+        .with("buckets", buckets)
 }

@@ -111,6 +111,7 @@ async fn a_customer_enters_on_an_event_and_everybody_is_looked_at_when_the_rule_
         .header("if-match", etag);
     let stale = staff.send(request.json(&json!({"name": "Bigger"}))).await;
     stale.problem(412, "precondition-failed");
+    app.wait_settled().await;
     let read = staff.get(&path).await.expect(200);
     assert_eq!(
         (&read["customer_count"], &read["progress"]),
@@ -243,6 +244,7 @@ async fn staff_assign_by_hand_and_nobody_sees_another_tenants_segments() {
     let staff = &office.owner;
     customer(staff, json!({"customer_id": "a", "name": "A"})).await;
     let id = define(staff, "Friends", json!({"manual": true})).await;
+    app.wait_settled().await;
     let assign = async |member: Value| {
         let body = json!({"segment_id": id, "member": member});
         staff.post("/segments/customer/a/assign", &body).await
