@@ -13,7 +13,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::routes::{
     access, auth, contacts, customer_edits, customers, docs, forecasts, keys, recommendations,
-    rejections, replay, reports, segment_members, segments, sql, system, teams, users,
+    rejections, replay, reports, segment_members, segment_trend, segments, sql, system, teams,
+    users,
 };
 
 type State = std::sync::Arc<App>;
@@ -73,6 +74,7 @@ fn table() -> Vec<Route> {
         routes!(segment_members::list),
         routes!(segment_members::events),
         routes!(segment_members::of_customer),
+        routes!(segment_trend::show),
         routes!(reports::list),
         routes!(reports::sales),
         routes!(sql::query),

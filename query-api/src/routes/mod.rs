@@ -13,6 +13,7 @@ pub(crate) mod rejections;
 pub(crate) mod replay;
 pub(crate) mod reports;
 pub(crate) mod segment_members;
+pub(crate) mod segment_trend;
 pub(crate) mod segments;
 pub(crate) mod sql;
 pub(crate) mod system;

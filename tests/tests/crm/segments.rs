@@ -134,6 +134,18 @@ async fn a_customer_enters_on_an_event_and_everybody_is_looked_at_when_the_rule_
         .expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
 
+    let trend = staff
+        .get(&format!("{path}/trend?period=month"))
+        .await
+        .expect(200);
+    let rows = trend["rows"].as_array().unwrap();
+    let sum = |name: &str| -> i64 { rows.iter().map(|row| row[name].as_i64().unwrap()).sum() };
+    assert_eq!((sum("entered"), sum("left")), (4, 2));
+    assert_eq!(rows.last().unwrap()["size"], 2);
+    assert_eq!(rows.last().unwrap()["revenue"], "30.00");
+    let wrong = staff.get(&format!("{path}/trend?period=year")).await;
+    assert_eq!(wrong.problem(400, "bad-request")["field"], "period");
+
     staff
         .post("/segments/recalculate", &json!({}))
         .await

@@ -3,10 +3,12 @@
 mod publish;
 mod read;
 mod select;
+mod trend;
 
 pub(crate) use publish::{Calculated, calculated, publish, recalculate, retire};
 pub(crate) use read::{ChangeRow, MemberPlace, Place, changes, members, sizes};
 pub(crate) use select::{Selected, select};
+pub(crate) use trend::{Period, TrendRow, trend};
 
 use std::collections::{BTreeMap, BTreeSet};
 
