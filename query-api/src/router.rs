@@ -15,7 +15,8 @@ use crate::openapi;
 use crate::routes::{
     access, audit, auth, contacts, customer_edits, customers, docs, figures, forecasts,
     interactions, keys, leads, loyalty, orders, performance, quote_steps, quotes, recommendations,
-    rejections, replay, reports, sql, system, teams, timeline, users, value,
+    rejections, replay, reports, segment_members, segment_trend, segments, sql, system, teams,
+    timeline, users, value,
 };
 
 type State = std::sync::Arc<App>;
@@ -108,6 +109,20 @@ fn table() -> Vec<Route> {
         routes!(loyalty::movements::adjust),
         routes!(loyalty::movements::tier),
         routes!(recommendations::show),
+        routes!(segments::create, segments::list),
+        routes!(segment_members::preview),
+        routes!(segment_members::recalculate),
+        routes!(segment_members::assign),
+        routes!(
+            segments::show,
+            segments::replace,
+            segments::update,
+            segments::delete
+        ),
+        routes!(segment_members::list),
+        routes!(segment_members::events),
+        routes!(segment_members::of_customer),
+        routes!(segment_trend::show),
         routes!(reports::list),
         routes!(reports::sales),
         routes!(sql::query),

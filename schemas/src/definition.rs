@@ -1,6 +1,7 @@
 //! What folds go by beside the events: definitions, which enter the log as control records so that a
 //! replay and a zombie compute from the same ones.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OrganizationId;
@@ -78,4 +79,21 @@ pub enum Define {
         /// ISO 4217.
         currency: crate::Currency,
     },
+    /// A segment as it is from here on, for the customers that something happens to; who is in it already is told by
+    /// [`Control::Evaluate`](crate::Control::Evaluate).
+    Segment {
+        /// Whose.
+        organization: OrganizationId,
+        /// Its id.
+        id: CompactString,
+        /// Rises with each change; a lower one than known is passed over.
+        version: u64,
+        /// Canonical JSON, or [`MANUAL`].
+        criteria: String,
+        /// Whether it has members at all; a segment that is deleted has none.
+        is_active: bool,
+    },
 }
+
+/// The criteria of a segment whose members are those that staff put into it.
+pub const MANUAL: &str = r#"{"manual":true}"#;

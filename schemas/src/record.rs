@@ -44,6 +44,15 @@ pub enum Control {
         /// The time.
         at: Timestamp,
     },
+    /// Who of a bucket's customers is in which of the organization's segments is looked at again.
+    Evaluate {
+        /// Whose.
+        organization: OrganizationId,
+        /// 0 to 255, of the partition that the record is in.
+        bucket: u16,
+        /// It is at least so late then.
+        at: Timestamp,
+    },
     /// Proof that the log takes records.
     Probe,
 }
@@ -54,6 +63,7 @@ impl Control {
         match self {
             Control::Define { .. } => "define",
             Control::Tick { .. } => "tick",
+            Control::Evaluate { .. } => "evaluate",
             Control::Probe => "probe",
         }
     }
@@ -138,6 +148,11 @@ pub fn encode_event(out: &mut Vec<u8>, event: &Event, currency: Currency, stated
 /// Whether a payload is a change: somebody waits for what becomes of it.
 pub fn is_change(payload: &[u8]) -> bool {
     payload.starts_with(b"{\"v\":1,\"kind\":\"change\"")
+}
+
+/// Whether a payload is a [`Control::Evaluate`]: all customers of a bucket are needed for it.
+pub fn is_evaluate(payload: &[u8]) -> bool {
+    payload.starts_with(b"{\"v\":1,\"kind\":\"evaluate\"")
 }
 
 fn write_number(out: &mut Vec<u8>, name: &[u8], number: i64) {
@@ -356,8 +371,22 @@ mod tests {
             Control::Tick {
                 at: Timestamp::from_micros(5_000_000),
             },
+            Control::Evaluate {
+                organization: OrganizationId::from_text("org_1"),
+                bucket: 255,
+                at: Timestamp::from_micros(7),
+            },
             Control::Define {
                 define: Define::Fold { version: 1 },
+            },
+            Control::Define {
+                define: Define::Segment {
+                    organization: OrganizationId::from_text("org_1"),
+                    id: "seg_1".into(),
+                    version: 3,
+                    criteria: crate::definition::MANUAL.to_owned(),
+                    is_active: true,
+                },
             },
             Control::Define {
                 define: Define::Loyalty {
@@ -370,8 +399,10 @@ mod tests {
         ] {
             assert_eq!(
                 Record::decode(&control.encode()).unwrap(),
-                Record::Control(control)
+                Record::Control(control.clone())
             );
+            let evaluates = matches!(control, Control::Evaluate { .. });
+            assert_eq!(is_evaluate(&control.encode()), evaluates);
         }
     }
 

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &migrations![
     8 "0008_customer_records",
     9 "0009_edits",
     10 "0010_loyalty_ledger",
+    11 "0011_segments",
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \

@@ -11,7 +11,7 @@ use processors::rows::Output;
 use processors::rules::Rules;
 use schemas::record::encode_event;
 use schemas::{
-    Currency, Draft, Event, Kind, OrganizationId, ParseContext, Position, Record, Timestamp,
+    Currency, Define, Draft, Event, Kind, OrganizationId, ParseContext, Position, Record, Timestamp,
 };
 use stream::LogRecord;
 
@@ -21,6 +21,8 @@ use crate::settings::Settings;
 
 const CYCLE: usize = 50_000;
 const CUSTOMERS: u64 = 2_500;
+/// As many as an organization may have.
+const SEGMENTS: usize = 200;
 
 pub(crate) async fn run(settings: &Settings, reporter: &Reporter) -> Result<()> {
     let events = settings.size(200_000, 5_000) as usize;
@@ -32,10 +34,14 @@ pub(crate) async fn run(settings: &Settings, reporter: &Reporter) -> Result<()> 
         for (how, decoded) in [("handed over parsed", true), ("parsed from the log", false)] {
             reporter
                 .case(&format!("{name}, {how}"), async || {
-                    measure(shape, events, decoded)
+                    measure(shape, events, decoded, 0)
                 })
                 .await?;
         }
+        let name = format!("{name}, handed over parsed, {SEGMENTS} segments");
+        reporter
+            .case(&name, async || measure(shape, events, true, SEGMENTS))
+            .await?;
     }
     Ok(())
 }
@@ -44,7 +50,7 @@ pub(crate) async fn run(settings: &Settings, reporter: &Reporter) -> Result<()> 
 pub(crate) fn events(shape: Shape, count: usize) -> Result<Vec<(Event, bytes::Bytes)>> {
     let mut template = Template::lines(shape, count, 9);
     template.stamp(0, CUSTOMERS);
-    let organization = OrganizationId::from_text("org_0123456789abcdef0123456789abcdef");
+    let organization = organization();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -79,7 +85,46 @@ pub(crate) fn events(shape: Shape, count: usize) -> Result<Vec<(Event, bytes::By
         .collect()
 }
 
-fn measure(shape: Shape, count: usize, decoded: bool) -> Result<Figures> {
+/// Segments as organizations have them: of fields, of money, and of what was done lately.
+fn segment(number: usize) -> Define {
+    let value = number * 10;
+    let criteria = match number % 8 {
+        0 => format!(
+            r#"{{"all":[{{"field":"country","op":"eq","value":"c{number}"}},{{"field":"total_revenue","op":"gt","value":{value}}}]}}"#
+        ),
+        1 => format!(r#"{{"field":"total_orders","op":"gte","value":{number}}}"#),
+        2 => format!(
+            r#"{{"sum":"revenue","days":{},"op":"gte","value":{value}}}"#,
+            30 + number
+        ),
+        3 => format!(r#"{{"recency":"last_order","op":"gt","days":{number}}}"#),
+        4 => format!(r#"{{"tags":["t{number}","u{number}"]}}"#),
+        5 => format!(r#"{{"count":"activities","days":30,"op":"gte","value":{number}}}"#),
+        6 => format!(
+            r#"{{"any":[{{"field":"tier","op":"eq","value":"gold"}},{{"field":"points","op":"gt","value":{value}}}]}}"#
+        ),
+        _ => format!(
+            r#"{{"all":[{{"field":"city","op":"starts_with","value":"b"}},{{"field":"status","op":"eq","value":"active"}}]}}"#
+        ),
+    };
+    Define::Segment {
+        organization: organization(),
+        id: format!("seg_{number:032x}").into(),
+        version: 1,
+        criteria,
+        is_active: true,
+    }
+}
+
+fn organization() -> OrganizationId {
+    OrganizationId::from_text("org_0123456789abcdef0123456789abcdef")
+}
+
+fn measure(shape: Shape, count: usize, decoded: bool, segments: usize) -> Result<Figures> {
+    let mut definitions = Definitions::default();
+    for number in 0..segments {
+        definitions.define(&segment(number))?;
+    }
     let records: Vec<LogRecord> = events(shape, count)?
         .into_iter()
         .enumerate()
@@ -103,7 +148,7 @@ fn measure(shape: Shape, count: usize, decoded: bool) -> Result<Figures> {
         rules: Rules::ALL,
         state_bytes: 1 << 30,
     };
-    let mut engine = Engine::new(setup, None, 0, Definitions::default());
+    let mut engine = Engine::new(setup, None, 0, definitions);
     let (mut preparing, mut folding, mut columns) = (0.0, 0.0, 0.0);
     for cycle in records.chunks(CYCLE) {
         let cycle = cycle.to_vec();

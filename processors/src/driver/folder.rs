@@ -12,9 +12,10 @@ use stream::{Consumer, Delivery, LogRecord};
 use tokio::sync::mpsc;
 
 use super::assign::assign;
+use super::batch::{self, Batch};
 use super::{FIRST_DELAY, Lost, Observer, Wiring, Written, patiently, wait_out};
 use crate::claims::Claim;
-use crate::engine::{Engine, EngineError, Found, Needs, StoredBucket, StoredState};
+use crate::engine::{Engine, EngineError, Found, Needs, Recount, StoredBucket, StoredState};
 use crate::error::ProcessorError;
 use crate::metrics as names;
 use crate::prepare::{Prepared, prepare};
@@ -28,7 +29,6 @@ const GATHER_STEP: Duration = Duration::from_millis(20);
 /// Traces followed in a cycle, at most.
 const MOST_FOLLOWED: usize = 256;
 
-type Batch = BTreeMap<u32, Vec<LogRecord>>;
 type Ready = BTreeMap<u32, Vec<Prepared>>;
 
 /// Records that wait to be folded together.
@@ -107,7 +107,7 @@ where
                 outcome => outcome?,
             }
             let Gathered { batch, .. } = std::mem::take(&mut gathered);
-            if !batch.is_empty() {
+            for batch in batch::cut(batch) {
                 self.cycle(batch).await?;
             }
         }
@@ -307,11 +307,15 @@ where
             all.claims.extend_from_slice(&needs.claims);
             all.customers.extend_from_slice(&needs.customers);
             all.buckets.extend_from_slice(&needs.buckets);
+            all.windows.extend_from_slice(&needs.windows);
+            all.homes.extend_from_slice(&needs.homes);
         }
         let counted = [
             ("claim", all.claims.len()),
             ("customer", all.customers.len()),
             ("bucket", all.buckets.len()),
+            ("window", all.windows.len()),
+            ("home", all.homes.len()),
         ];
         for (kind, count) in counted {
             metrics::counter!(names::LOOK_UPS, "kind" => kind).increment(count as u64);
@@ -320,6 +324,7 @@ where
             claims,
             states,
             buckets,
+            windows,
         } = patiently(&self.wiring, "look up what a cycle needs", || {
             self.wiring.store.find(&all)
         })
@@ -336,22 +341,43 @@ where
                 .or_default()
                 .push(state);
         }
-        let mut buckets_of: BTreeMap<u32, Vec<StoredBucket>> = BTreeMap::new();
-        for bucket in buckets {
-            buckets_of
-                .entry(partition(&bucket.customer))
-                .or_default()
-                .push(bucket);
-        }
+        let by_partition = |buckets: Vec<StoredBucket>| {
+            let mut found: BTreeMap<u32, Vec<StoredBucket>> = BTreeMap::new();
+            for bucket in buckets {
+                let partition = partition(&bucket.customer);
+                found.entry(partition).or_default().push(bucket);
+            }
+            found
+        };
+        let (mut buckets_of, mut windows_of) = (by_partition(buckets), by_partition(windows));
         let mut ahead = Vec::new();
+        let mut recounts: BTreeMap<u32, Vec<Recount>> = BTreeMap::new();
         for (partition, needs) in &needs {
             let Some(engine) = self.engines.get_mut(partition) else {
                 continue;
             };
-            let states = states_of.remove(partition).unwrap_or_default();
-            let buckets = buckets_of.remove(partition).unwrap_or_default();
-            if engine.supply(needs, states, buckets) {
+            let found = Found {
+                states: states_of.remove(partition).unwrap_or_default(),
+                buckets: buckets_of.remove(partition).unwrap_or_default(),
+                windows: windows_of.remove(partition).unwrap_or_default(),
+                ..Found::default()
+            };
+            let supplied = engine.supply(needs, found);
+            if supplied.ahead {
                 ahead.push((*partition, engine.next()));
+            }
+            if !supplied.recounts.is_empty() {
+                recounts.insert(*partition, supplied.recounts);
+            }
+        }
+        for (partition, recounts) in recounts {
+            let store = &self.wiring.store;
+            let counted = patiently(&self.wiring, "count customers' days again", || {
+                store.recount(&recounts)
+            })
+            .await?;
+            if let Some(engine) = self.engines.get_mut(&partition) {
+                engine.supply_recounted(&recounts, &counted);
             }
         }
         if !ahead.is_empty() {

@@ -4,6 +4,7 @@
 //! They need no runtime of a particular kind; the model test polls them by hand.
 
 mod assign;
+mod batch;
 mod folder;
 mod writer;
 

@@ -148,6 +148,8 @@ fn groups(rules: crate::rules::Rules) -> &'static [&'static [Table]] {
         Table::Edits,
         Table::LoyaltyLedger,
         Table::CustomerRecords,
+        Table::SegmentEvents,
+        Table::SegmentMembers,
     ];
     const DAYS: &[Table] = &[Table::CustomerDays];
     const STATE: &[Table] = &[Table::CustomerState];

@@ -1,8 +1,9 @@
 //! The customers of a partition in memory: states, daily buckets, and who there is at all.
 
 use hashbrown::{HashMap, HashSet};
-use schemas::CustomerRef;
+use schemas::{CustomerRef, OrganizationId, bucket};
 
+use crate::fold::segments::Days;
 use crate::fold::{DayKey, DayTotals, State};
 use crate::prepare::CustomerKey;
 
@@ -35,6 +36,15 @@ pub struct StoredBucket {
     pub totals: DayTotals,
 }
 
+impl StoredBucket {
+    pub(super) fn customer_key(&self) -> CustomerKey {
+        CustomerKey::of(
+            self.customer.organization.as_str(),
+            &self.customer.customer_id,
+        )
+    }
+}
+
 /// A customer in memory.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -42,8 +52,10 @@ pub(super) struct Slot {
     pub(super) state: State,
     /// Buckets in memory, by key.
     buckets: Vec<(DayKey, Bucket)>,
-    /// The warehouse holds no buckets of later days than this.
-    stored_until: i32,
+    /// All that the warehouse holds of this day and later ones is among the buckets.
+    whole_from: i32,
+    /// Where it lives.
+    pub(super) home: u16,
     /// Whether this cycle changed it.
     pub(super) touched: bool,
     last_used: u32,
@@ -61,12 +73,12 @@ const SLOT_BYTES: usize = std::mem::size_of::<Slot>() - std::mem::size_of::<Stat
 
 impl Slot {
     pub(super) fn new(customer: CustomerRef, state: State) -> Self {
-        let stored_until = state.latest_day;
         Self {
+            home: bucket(&customer.organization, &customer.customer_id),
+            whole_from: state.latest_day.saturating_add(1),
             customer,
             state,
             buckets: Vec::new(),
-            stored_until,
             touched: false,
             last_used: 0,
         }
@@ -74,12 +86,12 @@ impl Slot {
 
     /// For a customer of whom the warehouse has nothing: no bucket needs a look-up.
     pub(super) fn stored_nothing(&mut self) {
-        self.stored_until = i32::MIN;
+        self.whole_from = i32::MIN;
     }
 
     /// Whether counting into this bucket needs to know what the warehouse has.
     pub(super) fn lacks(&self, key: DayKey) -> bool {
-        key.day <= self.stored_until
+        key.day < self.whole_from
             && self
                 .buckets
                 .binary_search_by_key(&key, |(key, _)| *key)
@@ -103,8 +115,63 @@ impl Slot {
         }
     }
 
+    /// Whether evaluating needs to know what the warehouse has of a day and later ones.
+    pub(super) fn lacks_from(&self, day: i32) -> bool {
+        day < self.whole_from
+    }
+
+    /// Whether a bucket of a day or a later one counts more than the state does.
+    pub(super) fn is_behind(&self, day: i32) -> bool {
+        let begin = self.buckets.partition_point(|(key, _)| key.day < day);
+        self.buckets[begin..]
+            .iter()
+            .any(|(_, bucket)| bucket.totals.version > self.state.version)
+    }
+
+    /// Forgets what the buckets of a day and later ones count beyond the state.
+    pub(super) fn forget_ahead(&mut self, day: i32) {
+        let version = self.state.version;
+        for (key, bucket) in &mut self.buckets {
+            if key.day >= day && bucket.totals.version > version {
+                bucket.totals = DayTotals::default();
+            }
+        }
+    }
+
+    /// Everything of a day and later ones is in memory now.
+    pub(super) fn is_whole_from(&mut self, day: i32) {
+        self.whole_from = self.whole_from.min(day);
+    }
+
+    /// Takes stored totals into memory, in place of what is there if they are to replace it. Whether the bucket is new.
+    pub(super) fn supply(&mut self, stored: &StoredBucket, replaces: bool) -> bool {
+        let (bucket, new) = self.bucket(stored.key);
+        if new || replaces {
+            bucket.totals = stored.totals;
+        }
+        new
+    }
+
+    /// The state, and the buckets to evaluate it with.
+    pub(super) fn parts(&mut self) -> (&mut State, Buckets<'_>) {
+        (&mut self.state, Buckets(&self.buckets))
+    }
+
     fn weight(&self) -> usize {
         SLOT_BYTES + self.state.weight() + self.buckets.len() * BUCKET_BYTES
+    }
+}
+
+/// Buckets in the order of their keys.
+#[derive(Debug)]
+pub(super) struct Buckets<'a>(&'a [(DayKey, Bucket)]);
+
+impl Days for Buckets<'_> {
+    fn from(&self, day: i32) -> impl Iterator<Item = (DayKey, &DayTotals)> {
+        let begin = self.0.partition_point(|(key, _)| key.day < day);
+        self.0[begin..]
+            .iter()
+            .map(|(key, bucket)| (*key, &bucket.totals))
     }
 }
 
@@ -164,6 +231,18 @@ impl Customers {
     /// Accounts for a customer that has grown or shrunk.
     pub(super) fn resized(&mut self, before: usize, after: usize) {
         self.bytes = (self.bytes + after).saturating_sub(before);
+    }
+
+    /// The customers in memory that live in a bucket, in the order of their ids.
+    pub(super) fn living_in(&self, organization: &OrganizationId, home: u16) -> Vec<CustomerKey> {
+        let mut found: Vec<(&str, CustomerKey)> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.home == home && slot.customer.organization == *organization)
+            .map(|(key, slot)| (&*slot.customer.customer_id, *key))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(super) fn bucket_added(&mut self) {

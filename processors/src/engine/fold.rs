@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashMap;
+use schemas::criteria::Aspects;
 use schemas::record::{DecodeError, Envelope};
 use schemas::{Control, CustomerRef, Event, Position, Record, Timestamp, bucket};
 
 use super::customers::Slot;
+use super::segments::Look;
 use super::{Engine, EngineError, Part};
 use crate::claims::Claim;
-use crate::fold::{self, Applied, DayDelta, DayKey, Refusal, State};
+use crate::fold::{self, Applied, Cause, DayDelta, DayKey, Refusal, State};
 use crate::prepare::{Content, CustomerKey, Prepared, record_hash};
 use crate::rows::{Output, Rejection, Stamp};
 
@@ -28,7 +30,7 @@ const CLOCK: &str = "clock";
 
 /// What a cycle has changed so far.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     customers: Vec<CustomerKey>,
     buckets: Vec<(CustomerKey, DayKey)>,
 }
@@ -141,6 +143,15 @@ impl Engine {
                     self.fire(key, *at, position, touched, out);
                 }
             }
+            Control::Evaluate {
+                organization,
+                bucket,
+                at,
+            } => {
+                out.controls.push(position, control);
+                self.progress.tick = self.progress.tick.max(at.micros());
+                self.look_at_all(organization, *bucket, position, touched, out);
+            }
         }
         Ok(())
     }
@@ -162,31 +173,50 @@ impl Engine {
         }
         let before = slot.state.weight();
         let organization = &slot.customer.organization;
-        let Some(fired) = fold::tick(&self.definitions, organization, &mut slot.state, now) else {
-            return;
+        let fired = fold::tick(&self.definitions, organization, &mut slot.state, now);
+        let mut asked = Aspects::NONE;
+        let mut changed = fired.is_some();
+        if let Some(fired) = fired {
+            let customer = &slot.customer;
+            let stamp = Stamp {
+                version,
+                at: now.kept(),
+                by: CLOCK,
+            };
+            let bucket = bucket(&customer.organization, &customer.customer_id);
+            for row in &fired.records {
+                out.records.push(customer, bucket, stamp, row);
+            }
+            out.edits.push_at(position, customer, stamp, &fired.edits);
+            if let Some(movement) = &fired.points {
+                out.ledger.push(position, customer, now, "", movement);
+                asked = Aspects::LOYALTY;
+            }
+            let after = slot.state.weight();
+            let due = fold::next_due(&slot.state);
+            self.timers.set(key, due, || customer.clone());
+            self.customers.resized(before, after);
+        }
+        let look = Look {
+            asked,
+            cause: Cause::Tick,
+            now: self.now_at(now),
+            position,
         };
-        slot.state.version = version;
-        if !std::mem::replace(&mut slot.touched, true) {
-            touched.customers.push(key);
+        changed |= self.look(key, look, out);
+        if changed {
+            self.touch_at(key, version, touched);
         }
-        let customer = &slot.customer;
-        let stamp = Stamp {
-            version,
-            at: now.kept(),
-            by: CLOCK,
-        };
-        let bucket = bucket(&customer.organization, &customer.customer_id);
-        for row in &fired.records {
-            out.records.push(customer, bucket, stamp, row);
+    }
+
+    /// Stamps a customer that a record has changed without counting anything.
+    pub(super) fn touch_at(&mut self, key: CustomerKey, version: u64, touched: &mut Touched) {
+        if let Some(slot) = self.customers.get_mut(key) {
+            slot.state.version = version;
+            if !std::mem::replace(&mut slot.touched, true) {
+                touched.customers.push(key);
+            }
         }
-        out.edits.push_at(position, customer, stamp, &fired.edits);
-        if let Some(movement) = &fired.points {
-            out.ledger.push(position, customer, now, "", movement);
-        }
-        let after = slot.state.weight();
-        let due = fold::next_due(&slot.state);
-        self.timers.set(key, due, || customer.clone());
-        self.customers.resized(before, after);
     }
 
     #[expect(
@@ -268,8 +298,17 @@ impl Engine {
         }
 
         match self.apply(key, event, version, touched) {
-            Ok(applied) => {
+            Ok((applied, asked)) => {
                 self.progress.events += 1;
+                if let Some(asked) = asked {
+                    let look = Look {
+                        asked,
+                        cause: Cause::of(event),
+                        now: self.now_at(event.received_at),
+                        position,
+                    };
+                    self.look(key, look, out);
+                }
                 out.events.push(position, event);
                 out.edits.push(position, event, &applied.edits);
                 if let Some(movement) = &applied.points
@@ -313,7 +352,7 @@ impl Engine {
         event: &Event,
         version: u64,
         touched: &mut Touched,
-    ) -> Result<Applied, Refusal> {
+    ) -> Result<(Applied, Option<Aspects>), Refusal> {
         let slot = self.customers.get_mut(key);
         let known = slot.is_some();
         let mut state = match &slot {
@@ -326,6 +365,11 @@ impl Engine {
         state.version = version;
 
         let due = fold::next_due(&state);
+        let rules = self.definitions.segments(&event.organization);
+        let asked = rules.map(|_| match &slot {
+            Some(slot) => fold::segments::changed(event, &slot.state, &state),
+            None => Aspects::ALL,
+        });
         let who = || CustomerRef {
             organization: event.organization.clone(),
             customer_id: event.customer_id.clone(),
@@ -337,7 +381,8 @@ impl Engine {
                 let resized = !std::sync::Arc::ptr_eq(&slot.state.profile, &state.profile)
                     || slot.state.money.len() != state.money.len()
                     || slot.state.edits.count != state.edits.count
-                    || slot.state.loyalty.lots.len() != state.loyalty.lots.len();
+                    || slot.state.loyalty.lots.len() != state.loyalty.lots.len()
+                    || slot.state.segments.weight() != state.segments.weight();
                 let sizes = resized.then(|| (slot.state.weight(), state.weight()));
                 slot.state = state;
                 if let Some((before, after)) = sizes {
@@ -357,7 +402,7 @@ impl Engine {
             }
         }
         self.touch(key, known, applied.day.take(), version, touched);
-        Ok(applied)
+        Ok((applied, asked))
     }
 
     fn touch(

@@ -3,7 +3,9 @@
 mod customers;
 mod fold;
 mod needs;
+mod segments;
 mod timers;
+mod windows;
 
 use schemas::{Position, Timestamp};
 
@@ -14,7 +16,7 @@ use crate::rules::Rules;
 use customers::Customers;
 pub use customers::{StoredBucket, StoredState};
 pub use fold::{DUPLICATE, INTERNAL, MISPLACED, UNDECODABLE};
-pub use needs::{Found, Needs};
+pub use needs::{Found, Home, Needs, Recount, Supplied};
 use timers::Timers;
 
 /// How far a partition is applied: one row of `progress`, the commit point.

@@ -7,7 +7,7 @@ use schemas::event::{Effects, RecordEdit};
 use schemas::{Change, Event};
 
 use super::state::{Profile, Status, StatusReason};
-use super::{Applied, Edited, RecordRow, Refusal, State, loyalty, quote, user};
+use super::{Applied, Edited, RecordRow, Refusal, State, loyalty, quote, segments, user};
 
 /// The reason of a change of a customer that is not there.
 pub const UNKNOWN_CUSTOMER: &str = "unknown_customer";
@@ -64,6 +64,7 @@ pub(super) fn apply(state: &mut State, event: &Event, change: &Change) -> Result
             after: text(&edit.after).unwrap_or_default(),
         });
     }
+    segments::assign(state, effects, &mut applied);
     if effects.deletes {
         state.edits.note(PROFILE);
         applied.points = loyalty::close(&mut state.loyalty);

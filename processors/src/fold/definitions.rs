@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::segments::Rules;
 use schemas::definition::FOLD_VERSION;
 use schemas::{Currency, Define, OrganizationId, Tier, default_tiers};
 
@@ -19,6 +20,7 @@ pub struct UnknownFold {
 pub struct Definitions {
     loyalty: HashMap<OrganizationId, Table>,
     currencies: HashMap<OrganizationId, Currency>,
+    segments: HashMap<OrganizationId, Rules>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +62,16 @@ impl Definitions {
             } => {
                 self.currencies.insert(organization.clone(), *currency);
             }
+            Define::Segment {
+                organization,
+                id,
+                version,
+                criteria,
+                is_active,
+            } => {
+                let rules = self.segments.entry(organization.clone()).or_default();
+                rules.define(id, *version, criteria, *is_active);
+            }
         }
         Ok(())
     }
@@ -70,6 +82,14 @@ impl Definitions {
             .get(organization)
             .copied()
             .unwrap_or(Currency::USD)
+    }
+
+    /// The organization's segments; none where it never had any.
+    pub fn segments(&self, organization: &OrganizationId) -> Option<&Rules> {
+        match self.segments.is_empty() {
+            true => None,
+            false => self.segments.get(organization),
+        }
     }
 
     /// The organization's tiers, lowest first.

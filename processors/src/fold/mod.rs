@@ -13,6 +13,7 @@ mod loyalty;
 mod micros;
 mod purchase;
 pub mod quote;
+pub mod segments;
 mod state;
 mod tick;
 mod user;
@@ -21,6 +22,7 @@ pub use days::{DayDelta, DayKey, DayTotals};
 pub use definitions::{Definitions, UnknownFold};
 pub use lots::Lots;
 pub use loyalty::{INVALID_POINTS, Movement, OVERDRAFT};
+pub use segments::{Cause, SegmentChange};
 pub use state::{Loyalty, Money, Profile, State, Status, StatusReason};
 pub use tick::{next_due, tick};
 

@@ -9,6 +9,7 @@ use schemas::{Currency, Decimal, Edits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::quote::OpenQuote;
+use super::segments::Memberships;
 use super::{Lots, micros};
 
 /// Everything the fold knows of a customer. Kept compact in memory and as JSON in `customer_state.state`.
@@ -86,6 +87,9 @@ pub struct State {
     /// Quotes that wait for an answer until a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quotes: Vec<OpenQuote>,
+    /// The segments it is in.
+    #[serde(default, skip_serializing_if = "Memberships::is_none")]
+    pub segments: Memberships,
 }
 
 /// What came in and went back in one currency.
@@ -121,6 +125,16 @@ impl Profile {
     /// The text of a field that holds a string.
     pub fn text(&self, name: &str) -> Option<CompactString> {
         serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// City and country of the first address.
+    pub fn place(&self) -> (Option<String>, Option<String>) {
+        let addresses = self
+            .get("addresses")
+            .and_then(|json| serde_json::from_str::<Vec<serde_json::Value>>(json).ok());
+        let first = addresses.as_ref().and_then(|addresses| addresses.first());
+        let part = |name: &str| Some(first?.get(name)?.as_str()?.to_owned());
+        (part("city"), part("country"))
     }
 
     /// Bytes held, roughly.
@@ -303,6 +317,7 @@ impl State {
             edits: Edits::default(),
             is_deleted: false,
             quotes: Vec::new(),
+            segments: Memberships::default(),
         }
     }
 
@@ -311,12 +326,14 @@ impl State {
         self.version == 0 || self.is_deleted
     }
 
-    /// Forgets everything of the customer but what keeps it in order: its edits and which days have buckets.
+    /// Forgets everything of the customer but what keeps it in order: its edits, which days have buckets, and the
+    /// segments that it is still to leave.
     pub(super) fn delete(&mut self) {
         *self = Self {
             version: self.version,
             edits: std::mem::take(&mut self.edits),
             latest_day: self.latest_day,
+            segments: std::mem::take(&mut self.segments),
             is_deleted: true,
             ..Self::new(self.updated_at, self.updated_at)
         };
@@ -360,5 +377,6 @@ impl State {
             + self.edits.weight()
             + self.quotes.iter().map(OpenQuote::weight).sum::<usize>()
             + self.loyalty.lots.len() * std::mem::size_of::<(i32, i64)>()
+            + self.segments.weight()
     }
 }

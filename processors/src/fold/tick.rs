@@ -6,6 +6,14 @@ use super::{Applied, Definitions, State, loyalty, quote};
 
 /// When the earliest timer of a customer is due.
 pub fn next_due(state: &State) -> Option<Timestamp> {
+    [own_due(state), state.segments.due()]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+/// When the earliest timer is due that is not a segment's.
+fn own_due(state: &State) -> Option<Timestamp> {
     let points = loyalty::next_due(&state.loyalty);
     [state.next_due, quote::next_due(state), points]
         .into_iter()
@@ -13,14 +21,15 @@ pub fn next_due(state: &State) -> Option<Timestamp> {
         .min()
 }
 
-/// Fires the customer's timers that are due at `now`. Returns what that adds, or none where none was due.
+/// Fires the customer's timers that are due at `now`. Returns what that adds, or none where none was due. Segments are looked
+/// at by who knows them.
 pub fn tick(
     definitions: &Definitions,
     organization: &OrganizationId,
     state: &mut State,
     now: Timestamp,
 ) -> Option<Applied> {
-    if next_due(state).is_none_or(|due| due > now) {
+    if own_due(state).is_none_or(|due| due > now) {
         return None;
     }
     let mut applied = Applied {

@@ -24,7 +24,7 @@ struct Table {
     keys: &'static [(&'static str, &'static str)],
 }
 
-static TABLES: [Table; 3] = [
+static TABLES: [Table; 4] = [
     Table {
         name: "customer_state",
         keys: &[("organization", "String"), ("customer", "String")],
@@ -45,6 +45,14 @@ static TABLES: [Table; 3] = [
             ("customer", "String"),
             ("record", "String"),
             ("id", "String"),
+        ],
+    },
+    Table {
+        name: "segment_members",
+        keys: &[
+            ("organization", "String"),
+            ("customer", "String"),
+            ("segment", "String"),
         ],
     },
 ];

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use warehouse::{Params, Warehouse, WarehouseError};
 
 use super::ReplayError;
-use crate::engine::{Found, Needs, Progress, StoredState};
+use crate::engine::{Found, Needs, Progress, Recount, StoredBucket, StoredState};
 use crate::rows::Table;
 use crate::store::columns::texts;
 use crate::store::{Scope, Store, StoreError, StoredClaim, StoredDefinition, WarehouseStore};
@@ -23,9 +23,10 @@ pub(super) const REPLACED: &str = "_replaced";
 /// No replay takes so long: microseconds after which a shadow is one that was left.
 const LEFT_AFTER: i64 = 7 * 24 * 3600 * 1_000_000;
 
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 6] = [
     Table::CustomerState,
     Table::CustomerRecords,
+    Table::SegmentMembers,
     Table::CustomerDays,
     Table::EventIds,
     Table::Progress,
@@ -139,6 +140,10 @@ impl Store for Shadow {
 
     async fn find(&self, needs: &Needs) -> Result<Found, StoreError> {
         self.0.find(needs).await
+    }
+
+    async fn recount(&self, recounts: &[Recount]) -> Result<Vec<StoredBucket>, StoreError> {
+        self.0.recount(recounts).await
     }
 
     async fn insert(&self, table: Table, rows: RecordBatch) -> Result<(), StoreError> {

@@ -8,7 +8,12 @@ use super::shadow::REPLACED;
 use crate::store::columns::numbers;
 
 /// State last, as everywhere: it never names what the others lack.
-const TABLES: [&str; 3] = ["customer_records", "customer_days", "customer_state"];
+const TABLES: [&str; 4] = [
+    "customer_records",
+    "segment_members",
+    "customer_days",
+    "customer_state",
+];
 
 /// Keeps the live state beside itself until the next switch. What takes time happens here.
 pub(super) async fn keep(warehouse: &dyn Warehouse) -> Result<(), ReplayError> {

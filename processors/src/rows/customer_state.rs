@@ -110,17 +110,9 @@ impl StateRows {
             Some(r#""corporate""#) => self.types.push("business"),
             _ => push_text(&mut self.types, profile, "customer_type"),
         }
-        let address = profile
-            .get("addresses")
-            .and_then(|json| serde_json::from_str::<Vec<serde_json::Value>>(json).ok());
-        let first = address.as_ref().and_then(|addresses| addresses.first());
-        let part = |name: &str| {
-            first
-                .and_then(|address| address.get(name))
-                .and_then(serde_json::Value::as_str)
-        };
-        self.cities.push(part("city").unwrap_or_default());
-        self.countries.push(part("country").unwrap_or_default());
+        let (city, country) = profile.place();
+        self.cities.push(city.as_deref().unwrap_or_default());
+        self.countries.push(country.as_deref().unwrap_or_default());
     }
 
     pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {

@@ -10,6 +10,7 @@ mod ledger;
 mod progress;
 mod records;
 mod rejections;
+mod segments;
 
 use std::sync::Arc;
 
@@ -32,9 +33,10 @@ pub use ledger::LedgerRows;
 pub use progress::progress_rows;
 pub use records::{RecordRows, Stamp};
 pub use rejections::{Rejection, RejectionRows};
+pub use segments::{SegmentEventRows, SegmentMemberRows};
 
 /// Tables that hold positioned or versioned rows; `progress` comes on its own.
-pub const TABLES: usize = 9;
+pub const TABLES: usize = 11;
 
 /// A table the processor writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +55,10 @@ pub enum Table {
     LoyaltyLedger,
     /// Contacts, interactions and what else customers have.
     CustomerRecords,
+    /// Who entered and left segments, by position.
+    SegmentEvents,
+    /// Who is in which segment.
+    SegmentMembers,
     /// Daily buckets.
     CustomerDays,
     /// The customers.
@@ -71,6 +77,8 @@ impl Table {
         Table::Edits,
         Table::LoyaltyLedger,
         Table::CustomerRecords,
+        Table::SegmentEvents,
+        Table::SegmentMembers,
         Table::CustomerDays,
         Table::CustomerState,
     ];
@@ -85,6 +93,8 @@ impl Table {
             Table::Edits => "edits",
             Table::LoyaltyLedger => "loyalty_ledger",
             Table::CustomerRecords => "customer_records",
+            Table::SegmentEvents => "segment_events",
+            Table::SegmentMembers => "segment_members",
             Table::CustomerDays => "customer_days",
             Table::CustomerState => "customer_state",
             Table::Progress => "progress",
@@ -109,6 +119,10 @@ pub struct Output {
     pub ledger: LedgerRows,
     /// See [`Table::CustomerRecords`].
     pub records: RecordRows,
+    /// See [`Table::SegmentEvents`].
+    pub segment_events: SegmentEventRows,
+    /// See [`Table::SegmentMembers`].
+    pub segment_members: SegmentMemberRows,
     /// See [`Table::CustomerDays`].
     pub days: DayRows,
     /// See [`Table::CustomerState`].
@@ -135,6 +149,8 @@ impl Output {
             self.edits.len(),
             self.ledger.len(),
             self.records.len(),
+            self.segment_events.len(),
+            self.segment_members.len(),
             self.days.len(),
             self.states.len(),
         ]
@@ -153,6 +169,8 @@ impl Output {
             self.edits.finish()?,
             self.ledger.finish()?,
             self.records.finish()?,
+            self.segment_events.finish()?,
+            self.segment_members.finish()?,
             self.days.finish()?,
             self.states.finish()?,
         ];

@@ -15,7 +15,7 @@ use warehouse::{Params, Warehouse, WarehouseError};
 use super::columns::{control, hashes, numbers, texts, unreadable};
 use super::{Scope, Store, StoreError, StoredClaim, StoredDefinition};
 use crate::claims::Claim;
-use crate::engine::{Found, Needs, Progress, StoredState};
+use crate::engine::{Found, Needs, Progress, Recount, StoredBucket, StoredState};
 use crate::rows::Table;
 
 /// The store on ClickHouse, embedded or not.
@@ -224,16 +224,24 @@ impl Store for WarehouseStore {
     }
 
     async fn find(&self, needs: &Needs) -> Result<Found, StoreError> {
-        let (claims, states, buckets) = futures::try_join!(
+        let (claims, mut states, homes, buckets, windows) = futures::try_join!(
             self.find_claims(needs),
             self.find_states(needs),
-            self.find_buckets(needs)
+            self.find_homes(needs),
+            self.find_buckets(needs),
+            self.find_windows(needs)
         )?;
+        states.extend(homes);
         Ok(Found {
             claims,
             states,
             buckets,
+            windows,
         })
+    }
+
+    async fn recount(&self, recounts: &[Recount]) -> Result<Vec<StoredBucket>, StoreError> {
+        self.count_again(recounts).await
     }
 
     async fn insert(&self, table: Table, rows: RecordBatch) -> Result<(), StoreError> {

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
-use compact_str::CompactString;
+use arrow::datatypes::{UInt32Type, UInt64Type};
 use futures::{StreamExt, TryStreamExt};
 use hashbrown::HashMap;
-use schemas::{Currency, CustomerRef, Decimal, OrganizationId, Position};
+use schemas::{OrganizationId, Position};
 use warehouse::Params;
 
 use super::StoreError;
 use super::clickhouse::{WarehouseStore, read_states};
-use super::columns::{decimals, hashes, numbers, texts};
+use super::columns::{hashes, numbers};
+use super::windows::{DAY, read_days};
 use crate::claims::Claim;
 use crate::engine::{Needs, StoredBucket, StoredState};
-use crate::fold::{DayKey, DayTotals};
 
 /// Keys in one statement: servers refuse parameters of more than 128 KiB.
 const CLAIMS_AT_ONCE: usize = 1_500;
-const CUSTOMERS_AT_ONCE: usize = 200;
+pub(super) const CUSTOMERS_AT_ONCE: usize = 200;
 /// Statements at the same time.
 const AT_ONCE: usize = 2;
 
@@ -99,9 +98,11 @@ impl WarehouseStore {
         &self,
         needs: &Needs,
     ) -> Result<Vec<StoredBucket>, StoreError> {
-        let sql = "SELECT customer, toInt32(day) AS day_number, currency, version, orders, revenue, refunds, activities, interactions \
-            FROM customer_days@ WHERE organization = {organization:String} AND customer IN {customers:Array(String)} \
-            AND toInt32(day) IN {days:Array(Int32)} ORDER BY version DESC LIMIT 1 BY customer, day, currency";
+        let sql = format!(
+            "SELECT {DAY} FROM customer_days@ WHERE organization = {{organization:String}} \
+             AND customer IN {{customers:Array(String)}} AND toInt32(day) IN {{days:Array(Int32)}} \
+             ORDER BY version DESC LIMIT 1 BY customer, day, currency"
+        );
         let mut asked: BTreeMap<&OrganizationId, Vec<(&str, i32)>> = BTreeMap::new();
         for (_, customer, key) in &needs.buckets {
             asked
@@ -117,33 +118,8 @@ impl WarehouseStore {
                     .with("organization", organization.as_str())
                     .with("customers", customers)
                     .with("days", days);
-                for batch in self.query(sql, &params).await? {
-                    let (customers, currencies) =
-                        (texts(&batch, "customer")?, texts(&batch, "currency")?);
-                    let days = numbers::<Int32Type>(&batch, "day_number")?;
-                    let count = |name| numbers::<UInt64Type>(&batch, name);
-                    let (versions, orders) = (count("version")?, count("orders")?);
-                    let (activities, interactions) = (count("activities")?, count("interactions")?);
-                    let (revenue, refunds) =
-                        (decimals(&batch, "revenue")?, decimals(&batch, "refunds")?);
-                    found.extend((0..batch.num_rows()).map(|row| StoredBucket {
-                        customer: CustomerRef {
-                            organization: organization.clone(),
-                            customer_id: CompactString::new(customers.value(row)),
-                        },
-                        key: DayKey {
-                            day: days.value(row),
-                            currency: Currency::parse(currencies.value(row)).ok(),
-                        },
-                        totals: DayTotals {
-                            version: versions.value(row),
-                            orders: orders.value(row),
-                            revenue: Decimal::from_micros(revenue[row]),
-                            refunds: Decimal::from_micros(refunds[row]),
-                            activities: activities.value(row),
-                            interactions: interactions.value(row),
-                        },
-                    }));
+                for batch in self.query(&sql, &params).await? {
+                    found.extend(read_days(organization, &batch)?);
                 }
             }
         }

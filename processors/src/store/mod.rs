@@ -3,6 +3,7 @@
 mod clickhouse;
 pub(crate) mod columns;
 mod find;
+mod windows;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use schemas::Define;
 
 pub use clickhouse::WarehouseStore;
 
-use crate::engine::{Found, Needs, Progress, StoredState};
+use crate::engine::{Found, Needs, Progress, Recount, StoredBucket, StoredState};
 use crate::rows::Table;
 
 /// Why the warehouse did not do it.
@@ -101,6 +102,9 @@ pub trait Store: Send + Sync {
 
     /// Looks up claims, states and buckets, each kind in one go.
     async fn find(&self, needs: &Needs) -> Result<Found, StoreError>;
+
+    /// The daily buckets of customers as the events up to a version fill them.
+    async fn recount(&self, recounts: &[Recount]) -> Result<Vec<StoredBucket>, StoreError>;
 
     /// Adds rows. When it returns `Ok` they survive the loss of power.
     async fn insert(&self, table: Table, rows: RecordBatch) -> Result<(), StoreError>;

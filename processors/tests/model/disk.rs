@@ -8,7 +8,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use processors::claims::Claim;
-use processors::engine::{Progress, StoredBucket, StoredState};
+use processors::engine::{Progress, Recount, StoredBucket, StoredState};
 use processors::fold::{DayKey, DayTotals};
 use processors::rows::Table;
 use schemas::{Currency, CustomerRef, Decimal, OrganizationId, Position};
@@ -22,6 +22,16 @@ use crate::records::Expected;
 pub(crate) enum Row {
     Event {
         offset: u64,
+        text: String,
+        counted: Option<StoredBucket>,
+    },
+    SegmentEvent {
+        key: (u64, String, u32),
+        text: String,
+    },
+    SegmentMember {
+        key: String,
+        version: u64,
         text: String,
     },
     Rejection {
@@ -129,6 +139,49 @@ impl Disk {
             .collect()
     }
 
+    /// The buckets of a customer as its events up to a version fill them.
+    pub(crate) fn recount(&self, recount: &Recount) -> Vec<StoredBucket> {
+        let mut events: BTreeMap<u64, &StoredBucket> = BTreeMap::new();
+        for row in self.rows() {
+            if let Row::Event {
+                offset,
+                counted: Some(counted),
+                ..
+            } = row
+                && counted.customer == recount.customer
+                && counted.key.day >= recount.from
+                && counted.totals.version <= recount.version
+            {
+                events.insert(*offset, counted);
+            }
+        }
+        let mut found: BTreeMap<DayKey, StoredBucket> = BTreeMap::new();
+        for counted in events.into_values() {
+            let bucket = found.entry(counted.key).or_insert_with(|| StoredBucket {
+                totals: DayTotals::default(),
+                ..counted.clone()
+            });
+            bucket.totals.count(counted.totals.version, &counted.totals);
+        }
+        found.into_values().collect()
+    }
+
+    /// Who is in which segment.
+    fn members(&self) -> BTreeMap<String, String> {
+        let mut found: BTreeMap<String, (u64, String)> = BTreeMap::new();
+        for row in self.rows() {
+            if let Row::SegmentMember { key, version, text } = row
+                && found.get(key).is_none_or(|(before, _)| before <= version)
+            {
+                found.insert(key.clone(), (*version, text.clone()));
+            }
+        }
+        found
+            .into_iter()
+            .map(|(key, (_, text))| (key, text))
+            .collect()
+    }
+
     /// The latest version of every record.
     fn records(&self) -> BTreeMap<String, String> {
         let mut found: BTreeMap<String, (u64, String)> = BTreeMap::new();
@@ -222,7 +275,7 @@ impl Disk {
             events: self
                 .rows()
                 .filter_map(|row| match row {
-                    Row::Event { offset, text } => Some((*offset, text.clone())),
+                    Row::Event { offset, text, .. } => Some((*offset, text.clone())),
                     _ => None,
                 })
                 .collect(),
@@ -258,6 +311,14 @@ impl Disk {
                 .collect(),
             controls: self.controls(),
             records: self.records(),
+            members: self.members(),
+            segment_events: self
+                .rows()
+                .filter_map(|row| match row {
+                    Row::SegmentEvent { key, text } => Some((key.clone(), text.clone())),
+                    _ => None,
+                })
+                .collect(),
             edits: self
                 .rows()
                 .filter_map(|row| match row {
@@ -316,6 +377,37 @@ pub(crate) fn parse(table: Table, batch: &RecordBatch) -> Vec<Row> {
                 text("customer", row),
                 text("event_id", row),
                 text("kind", row)
+            ),
+            counted: counted(batch, row, customer(row)),
+        },
+        Table::SegmentEvents => Row::SegmentEvent {
+            key: (
+                u64_("offset", row),
+                format!("{}/{}", text("organization", row), text("customer", row)),
+                u32_("ordinal", row),
+            ),
+            text: format!(
+                "{} {} {} {} {}",
+                text("segment", row),
+                text("change", row),
+                text("cause", row),
+                u64_("rule_version", row),
+                time("at", row)
+            ),
+        },
+        Table::SegmentMembers => Row::SegmentMember {
+            key: format!(
+                "{}/{} {}",
+                text("organization", row),
+                text("customer", row),
+                text("segment", row)
+            ),
+            version: u64_("version", row),
+            text: format!(
+                "{} {} {}",
+                column("is_member").as_boolean().value(row),
+                u64_("rule_version", row),
+                time("since", row)
             ),
         },
         Table::Rejections => Row::Rejection {
@@ -443,6 +535,50 @@ pub(crate) fn parse(table: Table, batch: &RecordBatch) -> Vec<Row> {
         }),
     };
     (0..batch.num_rows()).map(parse_row).collect()
+}
+
+/// What an event's row adds to a bucket, at its version.
+fn counted(batch: &RecordBatch, row: usize, customer: CustomerRef) -> Option<StoredBucket> {
+    let text = |name: &str| {
+        let column = batch.column_by_name(name).unwrap();
+        column.as_string::<i32>().value(row).to_owned()
+    };
+    let micros = batch.column_by_name("occurred_at").unwrap();
+    let occurred_at = micros.as_primitive::<TimestampMicrosecondType>().value(row);
+    let amounts = batch.column_by_name("amount").unwrap();
+    let amount = Decimal::from_micros(amounts.as_primitive::<Decimal128Type>().value(row));
+    let offsets = batch.column_by_name("offset").unwrap();
+    let (kind, status) = (text("kind"), text("status"));
+    let is_refund = status == "refunded" || amount.is_negative();
+    let none = DayTotals {
+        version: position(offsets.as_primitive::<UInt64Type>().value(row)).version(),
+        ..DayTotals::default()
+    };
+    let totals = match kind.as_str() {
+        "activity" => DayTotals {
+            activities: 1,
+            ..none
+        },
+        "interaction" => DayTotals {
+            interactions: 1,
+            ..none
+        },
+        "purchase" if status != "cancelled" => DayTotals {
+            orders: u64::from(!is_refund),
+            revenue: amount,
+            refunds: if is_refund { -amount } else { Decimal::ZERO },
+            ..none
+        },
+        _ => return None,
+    };
+    Some(StoredBucket {
+        customer,
+        key: DayKey {
+            day: schemas::Timestamp::from_micros(occurred_at).day(),
+            currency: Currency::parse(&text("currency")).ok(),
+        },
+        totals,
+    })
 }
 
 /// The position of an offset in the only partition.

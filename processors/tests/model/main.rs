@@ -9,6 +9,7 @@
 mod disk;
 mod random;
 mod records;
+mod segments;
 mod world;
 
 use std::pin::Pin;
@@ -245,6 +246,12 @@ impl Run {
         compare("ledger", &found.ledger, &expected.ledger)?;
         compare("states", &found.states, &expected.states)?;
         compare("days", &found.days, &expected.days)?;
+        compare("members", &found.members, &expected.members)?;
+        compare(
+            "segment events",
+            &found.segment_events,
+            &expected.segment_events,
+        )?;
         records::balances(&found)
     }
 }

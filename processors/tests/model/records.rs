@@ -1,6 +1,6 @@
 //! The log of a run, and what a sequential fold makes of it: written apart from the engine, as plainly as possible.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use processors::claims::Claim;
@@ -12,6 +12,7 @@ use schemas::{
 use stream::LogRecord;
 
 use crate::random::Random;
+use crate::segments::{self, Days, Segments};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -62,6 +63,7 @@ pub(crate) fn log(random: &mut Random) -> Vec<LogRecord> {
                     define: define(random, &organizations),
                 }),
                 4 => control(&Control::Probe),
+                5 => control(&segments::evaluate_bucket(random, &organizations, received)),
                 _ => {
                     let organization = &organizations[usize::from(random.percent(15))];
                     event(random, organization, ids, received)
@@ -93,7 +95,8 @@ fn control(control: &Control) -> Made {
 
 fn define(random: &mut Random, organizations: &[OrganizationId]) -> Define {
     let organization = organizations[random.below(2)].clone();
-    match random.below(3) {
+    match random.below(6) {
+        3.. => segments::define(random, organization),
         0 => Define::Fold { version: 1 },
         1 => Define::Organization {
             organization,
@@ -133,7 +136,7 @@ fn event(
 ) -> Made {
     let (customer, id) = (random.below(4), random.below(ids));
     let occurred = 1_727_654_400_000_i64 + random.below(4) as i64 * 86_400_000;
-    let own = match random.below(16) {
+    let own = match random.below(17) {
         0 => format!(
             r#""name":"n{id}","next_follow_up":{}"#,
             occurred + 86_400_000
@@ -152,6 +155,10 @@ fn event(
             random.below(6),
             random.below(3),
             random.below(3),
+        ),
+        11 => format!(
+            r#""change":{{"action":"segment.assign","seen":0,"assign":[{}]}}"#,
+            segments::assign(random)
         ),
         8 => format!(
             r#""change":{{"action":"customer.update","seen":{},"guards":["profile"],"profile":{{"name":"s{id}"}},"status":{{"to":"{}"}}}}"#,
@@ -221,6 +228,10 @@ pub(crate) struct Expected {
     pub(crate) edits: BTreeMap<(u64, String, u32), String>,
     /// By customer and offset.
     pub(crate) ledger: BTreeMap<(String, u64), String>,
+    /// By customer and segment.
+    pub(crate) members: BTreeMap<String, String>,
+    /// By offset, customer and ordinal.
+    pub(crate) segment_events: BTreeMap<(u64, String, u32), String>,
     /// next, records, events, rejections, duplicates, internal
     pub(crate) progress: [u64; 6],
 }
@@ -262,7 +273,8 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
     let mut expected = Expected::default();
     let mut definitions = Definitions::default();
     let mut states: BTreeMap<String, State> = BTreeMap::new();
-    let mut days: HashMap<String, fold::DayTotals> = HashMap::new();
+    let mut days: Days = BTreeMap::new();
+    let mut segments = Segments::default();
     let mut counts = [0; 6];
     for record in log {
         let offset = record.position.offset;
@@ -280,16 +292,43 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                     let json = serde_json::to_string(&control).unwrap();
                     expected.controls.insert(offset, json);
                 }
+                let version = record.position.version();
                 match control {
-                    Control::Define { define } => definitions.define(&define).unwrap(),
+                    Control::Define { define } => {
+                        definitions.define(&define).unwrap();
+                        segments.defined(&define, states.keys());
+                    }
                     Control::Tick { at } => {
+                        segments.tick(at);
                         for (customer, state) in &mut states {
+                            let due = fold::next_due(state).is_some_and(|due| due <= at);
                             let (organization, _) = customer.split_once('/').unwrap();
                             let organization = OrganizationId::from_text(organization);
                             let fired = fold::tick(&definitions, &organization, state, at);
+                            let mut changed = fired.is_some();
                             if let Some(fired) = fired {
-                                state.version = record.position.version();
                                 expected.note(offset, customer, &fired);
+                            }
+                            let mut look = segments.look(&definitions, &days, customer, "tick");
+                            changed |= due && look.at_tick(at, state, offset, &mut expected);
+                            if changed {
+                                state.version = version;
+                            }
+                        }
+                    }
+                    Control::Evaluate {
+                        organization,
+                        bucket,
+                        at,
+                    } => {
+                        segments.tick(at);
+                        for (customer, state) in &mut states {
+                            if segments::lives_in(customer, &organization, bucket) {
+                                let mut look = segments.look(&definitions, &days, customer, "rule");
+                                if look.at_evaluate(state, offset, &mut expected) {
+                                    state.version = version;
+                                }
+                                segments.settle(customer);
                             }
                         }
                     }
@@ -311,7 +350,9 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
         expected.ids.insert(claim, offset);
         let customer = format!("{}/{}", event.organization, event.customer_id);
         let before = states.get(&customer).cloned();
-        let mut state = before.unwrap_or_else(|| State::new(event.occurred_at, event.received_at));
+        let mut state = before
+            .clone()
+            .unwrap_or_else(|| State::new(event.occurred_at, event.received_at));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             ruled(&definitions, &mut state, &event)
         }));
@@ -321,15 +362,12 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                 state.version = record.position.version();
                 expected.note(offset, &customer, &applied);
                 if let Some(delta) = applied.day {
-                    let currency = delta
-                        .key
-                        .currency
-                        .map_or(String::new(), |currency| currency.to_string());
-                    let bucket = days
-                        .entry(format!("{customer}/{}/{currency}", delta.key.day))
-                        .or_default();
+                    let bucket = days.entry((customer.clone(), delta.key)).or_default();
                     bucket.count(record.position.version(), &delta.add);
                 }
+                segments
+                    .look(&definitions, &days, &customer, "event")
+                    .at_event(&event, before.as_ref(), &mut state, offset, &mut expected);
                 states.insert(customer.clone(), state);
                 expected.events.insert(
                     offset,
@@ -355,7 +393,15 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
         .collect();
     expected.days = days
         .into_iter()
-        .map(|(key, totals)| (key, format!("{totals:?}")))
+        .map(|((customer, key), totals)| {
+            let currency = key
+                .currency
+                .map_or(String::new(), |currency| currency.to_string());
+            (
+                format!("{customer}/{}/{currency}", key.day),
+                format!("{totals:?}"),
+            )
+        })
         .collect();
     expected
 }

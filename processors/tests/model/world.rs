@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use processors::claims::week;
 use processors::driver::Observer;
-use processors::engine::{Found, Needs, Progress, StoredState};
+use processors::engine::{Found, Home, Needs, Progress, Recount, StoredBucket, StoredState};
 use processors::rows::{Cycle, Table};
 use processors::store::{Scope, Store, StoreError, StoredClaim, StoredDefinition};
-use schemas::{Control, Position, Timestamp};
+use schemas::{Control, CustomerRef, Position, Timestamp, bucket};
 use stream::{
     AppendError, Bounds, Consumer, Delivery, Limits, Log, LogError, LogRecord, NewRecord,
 };
@@ -313,7 +313,42 @@ impl Store for SimStore {
                 .buckets
                 .extend(days.get(&(customer.clone(), *key)).cloned());
         }
+        Turns::some(&self.world).await;
+        let lives_in = |customer: &CustomerRef, home: &Home| {
+            customer.organization == home.organization
+                && bucket(&customer.organization, &customer.customer_id) == home.bucket
+        };
+        for home in &needs.homes {
+            let states = self.world.lock().disk.states().into_iter();
+            let states = states.filter(|(customer, _)| lives_in(customer, home));
+            found
+                .states
+                .extend(states.map(|(_, (_, _, stored, _))| stored));
+        }
+        Turns::some(&self.world).await;
+        let days = self.world.lock().disk.days();
+        let windows = days.into_values().filter(|stored| {
+            let of_customer = needs
+                .windows
+                .iter()
+                .any(|(_, customer, from)| stored.customer == *customer && stored.key.day >= *from);
+            of_customer
+                || needs.homes.iter().any(|home| {
+                    lives_in(&stored.customer, home)
+                        && home.from.is_some_and(|from| stored.key.day >= from)
+                })
+        });
+        found.windows = windows.collect();
         Ok(found)
+    }
+
+    async fn recount(&self, recounts: &[Recount]) -> Result<Vec<StoredBucket>, StoreError> {
+        Turns::some(&self.world).await;
+        let disk = &self.world.lock().disk;
+        Ok(recounts
+            .iter()
+            .flat_map(|recount| disk.recount(recount))
+            .collect())
     }
 
     async fn insert(&self, table: Table, rows: RecordBatch) -> Result<(), StoreError> {

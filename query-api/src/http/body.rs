@@ -90,6 +90,29 @@ impl Fields {
         }
     }
 
+    /// The fields of a text that was kept as it came.
+    pub(crate) fn of(text: &str) -> Result<Self, Problem> {
+        Self::parse(text.as_bytes())
+    }
+
+    /// Takes a yes or no that may be absent, or null to take it back.
+    pub(crate) fn change_flag(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Option<bool>>, Problem> {
+        self.known.push(name);
+        match self.fields.shift_remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::Bool(flag)) => Ok(Some(Some(flag))),
+            Some(_) => Err(refuse(
+                name,
+                "invalid_type",
+                "must be true or false, or null",
+            )),
+        }
+    }
+
     /// Takes a field; null counts as absent.
     pub(crate) fn value(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);

@@ -175,6 +175,15 @@ impl Filter {
         self.conditions.push(condition);
     }
 
+    /// It is in this segment.
+    pub(crate) fn segment(&mut self, segment: &str) {
+        let condition = format!(
+            "{CUSTOMER} IN (SELECT {CUSTOMER} FROM segment_members WHERE organization = {{organization:String}} \
+             AND segment = {{segment:String}} GROUP BY {CUSTOMER} HAVING argMax(is_member, segment_members.version))"
+        );
+        self.add(&condition, "segment", segment);
+    }
+
     /// The profile has this tag.
     pub(crate) fn tag(&mut self, tag: &str) {
         self.add("has(tags, {tag:String})", "tag", tag);

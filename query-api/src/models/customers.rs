@@ -104,6 +104,7 @@ pub(crate) struct Details {
     pub(crate) edits: Edits,
     #[serde(default)]
     pub(crate) loyalty: Account,
+    pub(crate) segments: Memberships,
 }
 
 /// What is read of a loyalty account beside its columns.
@@ -119,6 +120,26 @@ pub(crate) struct Account {
     pub(crate) last_activity: Option<i64>,
     /// Days since 1970 on which points expire, and how many; soonest first.
     pub(crate) lots: Vec<(i32, i64)>,
+}
+
+/// The segments of a customer.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Memberships {
+    /// Those it is in, by id.
+    #[serde(rename = "in", default)]
+    pub(crate) members: std::collections::BTreeMap<String, Member>,
+    /// What staff have decided, by id.
+    #[serde(default)]
+    pub(crate) held: std::collections::BTreeMap<String, bool>,
+}
+
+/// Since when, in microseconds since 1970, and by which version of the segment.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Member {
+    #[serde(rename = "v")]
+    pub(crate) version: u64,
+    #[serde(rename = "s")]
+    pub(crate) since: i64,
 }
 
 /// Fields and attributes, each as the JSON it was stated in.

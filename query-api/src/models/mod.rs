@@ -22,5 +22,6 @@ pub(crate) mod reassign;
 pub(crate) mod recommenders;
 pub(crate) mod records;
 pub(crate) mod rejections;
+pub(crate) mod segments;
 pub(crate) mod sight;
 pub(crate) mod timeline;

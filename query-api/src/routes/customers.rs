@@ -60,6 +60,7 @@ pub(crate) struct CustomerList {
         ("city" = Option<String>, Query, description = "of the first address"),
         ("tier" = Option<String>, Query, description = "loyalty tier"),
         ("tag" = Option<String>, Query, description = "one of the customer's tags"),
+        ("segment" = Option<String>, Query, description = "a segment the customer is in, seg_…"),
         ("assigned_to" = Option<String>, Query, description = "the member of staff responsible, usr_…"),
         ("created_from" = Option<String>, Query, description = "created at this time or later"),
         ("created_to" = Option<String>, Query, description = "created before this time"),
@@ -173,6 +174,9 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
         if let Some(value) = params.text(column) {
             filter.equals_folded(column, &value);
         }
+    }
+    if let Some(segment) = params.text("segment") {
+        filter.segment(&segment);
     }
     if let Some(tag) = params.text("tag") {
         filter.tag(&tag);

@@ -35,6 +35,7 @@
 //!
 //! A window of N days ends with the UTC day that is now: it holds the days after today - N, up to today.
 
+mod aspects;
 mod facts;
 mod fields;
 mod folding;
@@ -48,6 +49,7 @@ mod sql;
 mod values;
 mod write;
 
+pub use aspects::Aspects;
 pub use facts::Facts;
 pub use fields::{Measure, NumberField, TextField, TimeField};
 pub use leaf::{MAX_RECENCY_DAYS, MAX_WINDOW_DAYS};

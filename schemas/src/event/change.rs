@@ -94,6 +94,9 @@ pub struct Effects {
     /// The loyalty tier given by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<ManualTier>,
+    /// Segments that the customer is put into or kept out of. Where there are any, all segments are looked at again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assign: Vec<Assign>,
 }
 
 /// How staff move points.
@@ -141,6 +144,17 @@ pub struct Points {
 pub struct ManualTier {
     /// Its name; none for the one that points give.
     pub to: Option<CompactString>,
+}
+
+/// Whether a customer is in a segment, whatever its criteria say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assign {
+    /// The segment.
+    pub segment: CompactString,
+    /// In it or not, until taken back; none takes it back, and the criteria decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<bool>,
 }
 
 /// A step in a customer's life.

@@ -14,7 +14,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use activity::Activity;
-pub use change::{Change, Effects, Json, ManualTier, Move, Points, PointsKind, RecordEdit};
+pub use change::{Assign, Change, Effects, Json, ManualTier, Move, Points, PointsKind, RecordEdit};
 pub use interaction::Interaction;
 pub use purchase::{Item, Purchase, Status};
 pub use user::User;

@@ -11,6 +11,7 @@ mod interactions;
 mod leads;
 mod loyalty;
 mod quotes;
+mod segments;
 mod sources;
 
 use serde_json::json;
