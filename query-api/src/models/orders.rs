@@ -208,7 +208,7 @@ impl Orders {
         // A refund names an order by its own id or an event's; should one id be both, it is the order's.
         let names = format!(
             "SELECT o_customer AS n_customer, o_currency AS n_currency, n_name, argMin(o_id, n_name != o_id) AS n_id \
-             FROM ({orders}) ARRAY JOIN arrayDistinct(arrayPushFront(o_events, o_id)) AS n_name \
+             FROM ({orders}) AS ordered ARRAY JOIN arrayDistinct(arrayPushFront(o_events, o_id)) AS n_name \
              GROUP BY n_customer, n_currency, n_name"
         );
         let refunds = format!(
@@ -223,10 +223,10 @@ impl Orders {
              toUnixTimestamp64Micro(r_at) AS c_refunded_at, \
              multiIf(o_completed = 0, 'cancelled', r_amount = 0, 'completed', r_amount >= o_amount, 'refunded', \
              'partially_refunded') AS c_status \
-             FROM ({orders}) LEFT JOIN (SELECT n_customer, n_currency, n_id, sum(f_amount) AS r_amount, \
-             sum(f_count) AS r_count, max(f_at) AS r_at FROM ({names}) INNER JOIN ({refunds}) \
+             FROM ({orders}) AS ordered LEFT JOIN (SELECT n_customer, n_currency, n_id, sum(f_amount) AS r_amount, \
+             sum(f_count) AS r_count, max(f_at) AS r_at FROM ({names}) AS named INNER JOIN ({refunds}) AS refunded \
              ON n_customer = f_customer AND n_currency = f_currency AND n_name = f_name \
-             GROUP BY n_customer, n_currency, n_id) \
+             GROUP BY n_customer, n_currency, n_id) AS given_back \
              ON o_customer = n_customer AND o_currency = n_currency AND o_id = n_id \
              WHERE {} ORDER BY o_at DESC, o_customer DESC, o_id DESC, o_currency DESC LIMIT {limit}",
             self.orders.join(" AND ")

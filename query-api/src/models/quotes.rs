@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_patch_computes_again_what_was_computed() {
         let quote = filled(members(QUOTE), Currency::USD).unwrap();
-        let patch = |text: &str| patched(&quote, &members(text), Currency::parse("EUR").unwrap());
+        let patch = |text: &str| patched(&quote, &members(text), Currency::USD);
         let less = shown(&patch(r#"{"discount_rate":null}"#).unwrap());
         assert_eq!(
             (&less["discount"], &less["total"]),
