@@ -1,5 +1,6 @@
 //! The audit: who changed what of a customer, newest first. Nothing here writes.
 
+use control::AuditEntry;
 use schemas::{OrganizationId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -41,6 +42,25 @@ pub(crate) struct AuditJson {
     pub(crate) place: Place,
 }
 
+impl From<AuditEntry> for AuditJson {
+    fn from(entry: AuditEntry) -> Self {
+        let json = |value: serde_json::Value| raw(&value.to_string());
+        let customer = (entry.record == "customer").then(|| entry.record_id.clone());
+        Self {
+            at: Some(entry.at),
+            actor: entry.actor,
+            origin: entry.origin,
+            action: entry.action,
+            record: entry.record,
+            record_id: entry.record_id,
+            customer_id: customer,
+            before: entry.before.map(json),
+            after: entry.after.map(json),
+            place: Place::default(),
+        }
+    }
+}
+
 /// Where a page begins: the last change before it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Place {
@@ -48,6 +68,7 @@ pub(crate) struct Place {
     generation: u32,
     partition: u32,
     offset: u64,
+    customer: String,
     ordinal: u32,
 }
 
@@ -100,8 +121,8 @@ impl Changes {
     ) -> Result<Vec<AuditJson>, WarehouseError> {
         if let Some(place) = after {
             self.conditions.push(format!(
-                "(at, generation, partition, offset, ordinal) < ({{after_at:{TIME}}}, {{after_generation:UInt32}}, \
-                 {{after_partition:UInt32}}, {{after_offset:UInt64}}, {{after_ordinal:UInt32}})"
+                "(at, generation, partition, offset, {CUSTOMER}, ordinal) < ({{after_at:{TIME}}}, {{after_generation:UInt32}}, \
+                 {{after_partition:UInt32}}, {{after_offset:UInt64}}, {{after_customer:String}}, {{after_ordinal:UInt32}})"
             ));
             self.params = self
                 .params
@@ -109,6 +130,7 @@ impl Changes {
                 .with("after_generation", place.generation)
                 .with("after_partition", place.partition)
                 .with("after_offset", place.offset)
+                .with("after_customer", place.customer.as_str())
                 .with("after_ordinal", place.ordinal);
         }
         let sql = format!(
@@ -116,8 +138,8 @@ impl Changes {
              toInt64(partition) AS c_partition, toInt64(offset) AS c_offset, toInt64(ordinal) AS c_ordinal, \
              author AS c_author, origin AS c_origin, toString(action) AS c_action, toString(record) AS c_record, \
              id AS c_id, {CUSTOMER} AS c_customer, before AS c_before, after AS c_after \
-             FROM edits WHERE {} ORDER BY at DESC, generation DESC, partition DESC, offset DESC, ordinal DESC \
-             LIMIT 1 BY at, generation, partition, offset, ordinal LIMIT {limit}",
+             FROM edits WHERE {} ORDER BY at DESC, generation DESC, partition DESC, offset DESC, {CUSTOMER} DESC, ordinal DESC \
+             LIMIT 1 BY at, generation, partition, offset, {CUSTOMER}, ordinal LIMIT {limit}",
             self.conditions.join(" AND ")
         );
         let mut found = Vec::new();
@@ -152,6 +174,7 @@ impl Changes {
                         generation: small(generations[row]),
                         partition: small(partitions[row]),
                         offset: offsets[row].unwrap_or_default().unsigned_abs(),
+                        customer: customers[row].clone(),
                         ordinal: small(ordinals[row]),
                     },
                 });

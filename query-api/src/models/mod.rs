@@ -25,3 +25,4 @@ pub(crate) mod rejections;
 pub(crate) mod segments;
 pub(crate) mod sight;
 pub(crate) mod timeline;
+pub(crate) mod unique_names;

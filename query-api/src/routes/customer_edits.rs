@@ -24,6 +24,7 @@ use crate::models::customers::Found;
 use crate::models::lead_scores;
 use crate::models::records::Records;
 use crate::models::sight::Sight;
+use crate::models::unique_names::{NameHold, release};
 use crate::routes::contacts;
 use crate::routes::customers::{CustomerDetail, load, profile};
 
@@ -179,6 +180,11 @@ impl Stated {
     }
 }
 
+/// The text that a change gives a field of the profile.
+fn stated_text(effects: &Effects, name: &str) -> Option<String> {
+    serde_json::from_str(effects.profile.get(name)?.get()).ok()
+}
+
 /// What a write of a customer answers.
 async fn answer(
     app: &App,
@@ -229,9 +235,8 @@ pub(crate) async fn create(
         let detail = "your role has one customer, itself, and makes no others";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    if text(&filled.fields, "name").is_none() {
-        return Err(refuse("name", "required", "must be there"));
-    }
+    let name = text(&filled.fields, "name");
+    let name = name.ok_or_else(|| refuse("name", "required", "must be there"))?;
     let mut author = Author::new(&app, principal, &writing, &body);
     let stated_id = filled.fields.remove("customer_id");
     let id = match stated_id.and_then(|json| serde_json::from_str::<String>(json.get()).ok()) {
@@ -256,10 +261,15 @@ pub(crate) async fn create(
     };
     let outcome = match author.is_done(&id).await? {
         true => Outcome::Applied,
-        false => match author.state(&id, effects).await? {
-            Some(outcome) => outcome,
-            None => Outcome::Applied,
-        },
+        false => {
+            let company = is_company(stated_text(&effects, "customer_type").as_deref());
+            let organization = &principal.organization;
+            let hold = NameHold::take(&app, organization, &id, &name, company).await?;
+            let outcome = author.state(&id, effects).await;
+            hold.settle(outcome.as_ref().ok().and_then(Option::as_ref))
+                .await;
+            outcome?.unwrap_or(Outcome::Applied)
+        }
     };
     let mut response = answer(&app, principal, StatusCode::CREATED, &id, outcome).await?;
     let location = format!(
@@ -309,6 +319,31 @@ impl<'a> Editing<'a> {
         }
         self.author.writing.check(found.state.edits.of(PROFILE))?;
         Ok(Ok(found))
+    }
+
+    /// States what was decided, under a name that no other customer has; none where it has to be decided again.
+    async fn end_named(
+        &mut self,
+        found: &Found,
+        effects: Effects,
+    ) -> Result<Option<Done>, Problem> {
+        let name = stated_text(&effects, "name");
+        let stated = stated_text(&effects, "customer_type");
+        let Some(name) = name.filter(|name| found.customer.name.as_ref() != Some(name)) else {
+            return self.end(found, effects).await;
+        };
+        let company = is_company(
+            stated
+                .as_deref()
+                .or(found.customer.customer_type.as_deref()),
+        );
+        let (app, organization) = (self.app, &self.editor.principal.organization);
+        let customer = &found.customer.customer_id;
+        let hold = NameHold::take(app, organization, customer, &name, company).await?;
+        let done = self.end(found, effects).await;
+        let outcome = done.as_ref().ok().and_then(Option::as_ref);
+        hold.settle(outcome.map(|(_, outcome)| outcome)).await;
+        done
     }
 
     /// States what was decided; none where it has to be decided again.
@@ -433,7 +468,7 @@ pub(crate) async fn replace(
         };
         let effects = with_primary(&app, &editor, found, effects).await?;
         let effects = editing.with_score(found, effects).await?;
-        if let Some(done) = editing.end(found, effects).await? {
+        if let Some(done) = editing.end_named(found, effects).await? {
             break done;
         }
     };
@@ -496,7 +531,7 @@ pub(crate) async fn update(
         };
         let effects = with_primary(&app, &editor, found, effects).await?;
         let effects = editing.with_score(found, effects).await?;
-        if let Some(done) = editing.end(found, effects).await? {
+        if let Some(done) = editing.end_named(found, effects).await? {
             break done;
         }
     };
@@ -598,7 +633,12 @@ async fn remove(
             });
         }
         match author.state(customer, effects).await? {
-            Some(outcome) if last => return Ok(outcome),
+            Some(outcome) if last => {
+                if let Some(name) = &found.customer.name {
+                    release(app, organization, customer, name).await?;
+                }
+                return Ok(outcome);
+            }
             Some(Outcome::Accepted(receipt)) => return Ok(Outcome::Accepted(receipt)),
             // The next piece is another change.
             Some(Outcome::Applied) => author = Author::new(app, &editor.principal, writing, ""),

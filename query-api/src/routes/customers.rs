@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
+use control::Control;
 use schemas::event::change::PROFILE;
 use schemas::{Currency, CustomerRef, Decimal, OrganizationId, Problem, ProblemKind, Timestamp};
 use serde::Serialize;
@@ -15,9 +16,9 @@ use warehouse::Params as Values;
 
 use crate::api::{App, internal};
 use crate::http::as_of::AsOf;
-use crate::http::caller::CustomerReader;
+use crate::http::caller::{Acting, CustomerReader};
 use crate::http::params::Params;
-use crate::http::problem::warehouse_problem;
+use crate::http::problem::{control_problem, warehouse_problem};
 use crate::http::writing::etag;
 use crate::models::customer_list::{Filter, Place, Sort, page};
 use crate::models::customers::{CustomerJson, Found, Money, find, from_row, get, raw};
@@ -75,6 +76,7 @@ pub(crate) struct CustomerList {
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     CustomerReader(principal, sight): CustomerReader,
+    Acting(control): Acting,
     mut params: Params,
 ) -> Result<Json<CustomerList>, Problem> {
     let tier = params.text("tier");
@@ -121,6 +123,7 @@ pub(crate) async fn list(
     for customer in &mut items {
         programme.set_tier(customer);
     }
+    note_read(&control, organization, &ids).await?;
     Ok(Json(CustomerList {
         as_of,
         items,
@@ -192,6 +195,20 @@ fn read_filter(params: &mut Params) -> Result<Filter, Problem> {
         params.time("last_contact_to")?,
     );
     Ok(filter)
+}
+
+/// Notes that a caller reads the data of customers. What cannot be noted is not shown.
+pub(crate) async fn note_read<I>(
+    control: &Control,
+    organization: &OrganizationId,
+    ids: I,
+) -> Result<(), Problem>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let noted = control.note_read(organization, "customer", ids).await;
+    noted.map_err(control_problem)
 }
 
 /// The customer of a path: by the client's own id, else by the internal one. Who is out of sight is not there.
@@ -282,6 +299,7 @@ pub(crate) fn profile(found: &Found) -> ProfileJson {
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     CustomerReader(principal, sight): CustomerReader,
+    Acting(control): Acting,
     Path(id): Path<String>,
     mut params: Params,
 ) -> Result<impl IntoResponse, Problem> {
@@ -290,6 +308,12 @@ pub(crate) async fn show(
     let mut as_of = app.cut().await?.as_of();
     // Who is out of sight now is so at any time.
     let mut found = load(&app, &principal.organization, &sight, &id).await?;
+    note_read(
+        &control,
+        &principal.organization,
+        [&found.customer.customer_id],
+    )
+    .await?;
     if let Some(at) = at {
         let customer = CustomerRef {
             organization: principal.organization.clone(),
@@ -457,12 +481,19 @@ pub(crate) fn value(found: &Found, currency: Currency) -> ValueJson {
 pub(crate) async fn summary(
     State(app): State<Arc<App>>,
     CustomerReader(principal, sight): CustomerReader,
+    Acting(control): Acting,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<Summary>, Problem> {
     params.finish()?;
     let as_of = app.cut().await?.as_of();
     let mut found = load(&app, &principal.organization, &sight, &id).await?;
+    note_read(
+        &control,
+        &principal.organization,
+        [&found.customer.customer_id],
+    )
+    .await?;
     let programme = Programme::of(&app, &principal.organization).await?;
     programme.set_tier(&mut found.customer);
     let days = recent_days(&app, &principal.organization, &found.customer.customer_id).await?;
