@@ -13,10 +13,10 @@ use crate::http::alias;
 use crate::metrics;
 use crate::openapi;
 use crate::routes::{
-    access, audit, auth, contacts, customer_edits, customers, docs, figures, forecasts,
-    interactions, keys, leads, loyalty, orders, performance, quote_steps, quotes, recommendations,
-    rejections, replay, reports, segment_members, segment_trend, segments, sql, system, teams,
-    timeline, users, value,
+    access, audit, auth, contacts, customer_edits, customer_steps, customers, docs, figures,
+    forecasts, interactions, keys, leads, loyalty, orders, performance, quote_steps, quotes,
+    recommendations, rejections, replay, reports, segment_members, segment_trend, segments, sql,
+    system, teams, timeline, users, value,
 };
 
 type State = std::sync::Arc<App>;
@@ -52,10 +52,10 @@ fn table() -> Vec<Route> {
             customers::show,
             customer_edits::replace,
             customer_edits::update,
-            customer_edits::delete
+            customer_steps::delete
         ),
-        routes!(customer_edits::assign),
-        routes!(customer_edits::step),
+        routes!(customer_steps::assign),
+        routes!(customer_steps::step),
         routes!(contacts::list, contacts::create),
         routes!(
             contacts::show,

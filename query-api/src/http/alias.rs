@@ -4,10 +4,11 @@
 //! epoch milliseconds: names are translated on the way in and out, values stay as they were written, digit for digit.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Uri, header, uri::PathAndQuery};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -288,7 +289,17 @@ fn readdress(uri: &Uri, path: &str, query: Option<String>) -> Result<Uri, Proble
 }
 
 async fn pass(inner: Router, request: Request) -> Response {
-    match inner.oneshot(request).await {
+    let (parts, body) = request.into_parts();
+    let mut again = Request::new(body);
+    *again.method_mut() = parts.method;
+    *again.uri_mut() = parts.uri;
+    *again.version_mut() = parts.version;
+    *again.headers_mut() = parts.headers;
+    // What the outer router noted of the path would be taken for the inner one's.
+    if let Some(client) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        again.extensions_mut().insert(*client);
+    }
+    match inner.oneshot(again).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

@@ -104,6 +104,7 @@ pub(crate) struct Details {
     pub(crate) edits: Edits,
     #[serde(default)]
     pub(crate) loyalty: Account,
+    #[serde(default)]
     pub(crate) segments: Memberships,
 }
 

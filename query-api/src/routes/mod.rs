@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod contacts;
 pub(crate) mod customer_edits;
+pub(crate) mod customer_steps;
 pub(crate) mod customers;
 pub(crate) mod dealings;
 pub(crate) mod docs;

@@ -33,15 +33,24 @@ async fn ledger(staff: &Caller, customer: &str) -> Vec<Value> {
 
 /// The account, of which the ledger must sum to the balance.
 async fn account(staff: &Caller, customer: &str) -> Value {
-    let account = staff
-        .get(&format!("/loyalty/accounts/{customer}"))
-        .await
-        .expect(200);
-    let ledger = ledger(staff, customer).await;
-    let sum: i64 = ledger
-        .iter()
-        .map(|row| row["points"].as_i64().unwrap())
-        .sum();
+    let (mut account, mut rows, mut sum) = (Value::Null, Vec::new(), 0);
+    // The account is live, and the ledger is cut at what is applied: for a moment it may lack the last rows.
+    for _ in 0..50 {
+        account = staff
+            .get(&format!("/loyalty/accounts/{customer}"))
+            .await
+            .expect(200);
+        rows = ledger(staff, customer).await;
+        sum = rows
+            .iter()
+            .map(|row| row["points"].as_i64().unwrap())
+            .sum::<i64>();
+        if account["points_balance"] == sum {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let ledger = rows;
     assert_eq!(account["points_balance"], sum, "{ledger:?}");
     let mut balance = sum;
     for row in &ledger {

@@ -14,7 +14,7 @@ async fn the_embedded_clickhouse_passes_the_suite() {
 
     // Again in the same process: the same engine, and migrations that have nothing to do.
     let again = open(&url, &options()).await.unwrap();
-    assert_eq!(number(&again, "SELECT count() FROM migrations").await, 7);
+    assert_eq!(number(&again, "SELECT count() FROM migrations").await, 11);
     again.close().await;
     assert!(matches!(
         again.query("SELECT 1", &Params::new()).await,

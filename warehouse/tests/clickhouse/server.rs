@@ -25,7 +25,7 @@ async fn a_server_passes_the_suite() {
     let again = open(&url(WRITER, server.port, "millrace"), &options())
         .await
         .unwrap();
-    assert_eq!(number(&again, "SELECT count() FROM migrations").await, 7);
+    assert_eq!(number(&again, "SELECT count() FROM migrations").await, 11);
     assert_eq!(
         number(&again, "SELECT currentDatabase() = 'millrace'").await,
         1
