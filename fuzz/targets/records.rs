@@ -49,6 +49,7 @@ fn define(control: &Control) {
     let organization = match define {
         schemas::Define::Fold { .. } => OrganizationId::from_text("org_1"),
         schemas::Define::Loyalty { organization, .. }
+        | schemas::Define::Segment { organization, .. }
         | schemas::Define::Organization { organization, .. } => organization.clone(),
     };
     let context = ParseContext {
