@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use processors::claims::Claim;
 use processors::fold::{self, Applied, Definitions, Refusal, State};
+use schemas::criteria::Aspects;
 use schemas::{
     Control, Currency, Decimal, Define, Draft, Event, Kind, OrganizationId, ParseContext, Position,
     Record, Tier, Timestamp,
@@ -306,11 +307,14 @@ pub(crate) fn expected(log: &[LogRecord]) -> Expected {
                             let organization = OrganizationId::from_text(organization);
                             let fired = fold::tick(&definitions, &organization, state, at);
                             let mut changed = fired.is_some();
+                            let expires =
+                                fired.as_ref().is_some_and(|fired| fired.points.is_some());
+                            let asked = Aspects::NONE.with_if(expires, Aspects::LOYALTY);
                             if let Some(fired) = fired {
                                 expected.note(offset, customer, &fired);
                             }
                             let mut look = segments.look(&definitions, &days, customer, "tick");
-                            changed |= due && look.at_tick(at, state, offset, &mut expected);
+                            changed |= due && look.at_tick(asked, at, state, offset, &mut expected);
                             if changed {
                                 state.version = version;
                             }

@@ -157,12 +157,13 @@ pub(crate) struct Look<'a> {
 impl Look<'_> {
     pub(crate) fn at_tick(
         &mut self,
+        asked: Aspects,
         at: Timestamp,
         state: &mut State,
         offset: u64,
         expected: &mut Expected,
     ) -> bool {
-        self.run(Aspects::NONE, at, state, offset, expected)
+        self.run(asked, at, state, offset, expected)
     }
 
     pub(crate) fn at_evaluate(
